@@ -1,0 +1,92 @@
+"""The verdicts of the verify station."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bnexport.errors import ParityFailure
+
+__all__ = ["Check", "Parity", "Skipped"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One output of one runtime, judged at one batch size.
+
+    Attributes:
+        runtime: Name, version and device, as shown: ``ONNX Runtime 1.32.0 (cpu)``.
+        precision: The arithmetic the runtime was asked for: ``float32``, ``tf32``, ``float16``.
+        batch: The number of samples run together.
+        kind: ``agreement`` with the reference; ``alone``: each sample run by itself against the same
+            sample in the batch; ``neighbours``: the other samples replaced.
+        output: The name of the output.
+        max_abs: max |a - b|.
+        relative: ||a - b|| / ||b||.
+        yardstick: The error that the model's own rounding explains, in the measure of ``relative``.
+        limit: What ``relative`` was held against (or, with explicit tolerances, 1.0 for the worst
+            ratio |a - b| / (atol + rtol |b|)).
+        worst: Index of the element where |a - b| is largest.
+        passed: The verdict.
+        detail: One sentence, where there is something to say (a failure always has one).
+    """
+
+    runtime: str
+    precision: str
+    batch: int
+    kind: str
+    output: str
+    max_abs: float
+    relative: float
+    yardstick: float
+    limit: float
+    worst: tuple[int, ...]
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A check that could not be made, and why: ``built for sm_89, not executed: no CUDA device``."""
+
+    runtime: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Every check of one verification.
+
+    Attributes:
+        reference: What the outputs were held against: ``PyTorch 2.13.0 eval mode, float64``.
+        checks: In the order in which they were made; never empty.
+        skipped: What was asked for and could not be checked.
+        batches: The batch sizes run.
+        multiple: The stated multiple of the yardstick that a runtime may err by; None with explicit tolerances.
+    """
+
+    reference: str
+    checks: tuple[Check, ...]
+    skipped: tuple[Skipped, ...] = ()
+    batches: tuple[int, ...] = ()
+    multiple: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was compared and all of it passed."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if not check.passed)
+
+    def raise_for_failure(self) -> None:
+        """Raise `ParityFailure`, naming the first failure, unless everything passed."""
+        if self.ok:
+            return
+        if not self.checks:
+            raise ParityFailure("nothing was compared", "no runtime produced an output to judge")
+        first, more = self.failures[0], len(self.failures) - 1
+        what = f"{first.runtime}: output {first.output!r} at batch {first.batch}"
+        rest = f" (and {more} more failed checks)" if more else ""
+        raise ParityFailure(what, first.detail + rest)

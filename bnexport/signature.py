@@ -1,0 +1,98 @@
+"""A model as every station calls it: positional tensors in, a flat tuple of named tensors out."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from bnexport.errors import ExportError
+
+__all__ = ["Plain", "parameter_names"]
+
+
+class Plain(torch.nn.Module):
+    """``forward(*tensors) -> tuple of tensors`` around any module.
+
+    Inputs are passed to the parameters of the module's ``forward`` that ``inputs`` names. Outputs may be a tensor, or
+    dicts, tuples, lists, named tuples and dataclasses of them, nested; what is not a tensor is left out.
+
+    Attributes:
+        model: The wrapped module.
+        inputs: The names of the inputs, in order.
+        outputs: The names of the outputs, in order; set by the first call.
+    """
+
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.inputs = tuple(inputs)
+        self.outputs: tuple[str, ...] = ()
+        self._positional = _positional(model, self.inputs)
+        self.training = model.training
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Call the module and flatten what it returns.
+
+        Raises:
+            ExportError: The module returned no tensor.
+        """
+        split = self._positional
+        keywords = dict(zip(self.inputs[split:], tensors[split:], strict=True))
+        result = self.model(*tensors[:split], **keywords)
+        found = dict(_flatten("", result))
+        if not found:
+            kind = type(result).__name__
+            raise ExportError("the model returns no tensor", f"its forward returned {kind}")
+        if not self.outputs:
+            self.outputs = tuple(found)
+        return tuple(found.values())
+
+
+def parameter_names(module: torch.nn.Module) -> tuple[str, ...]:
+    """The parameters of ``forward`` that have no default; ``x`` where it takes ``*args``."""
+    kinds = inspect.Parameter
+    names: list[str] = []
+    for name, parameter in inspect.signature(module.forward).parameters.items():
+        if parameter.kind is kinds.VAR_POSITIONAL:
+            names.append("x")
+        elif parameter.kind is not kinds.VAR_KEYWORD and parameter.default is kinds.empty:
+            names.append(name)
+    return tuple(names)
+
+
+def _positional(module: torch.nn.Module, inputs: tuple[str, ...]) -> int:
+    """How many of the leading inputs can be passed by position."""
+    kinds = inspect.Parameter
+    count = 0
+    for name, parameter in inspect.signature(module.forward).parameters.items():
+        if parameter.kind is kinds.VAR_POSITIONAL:
+            return len(inputs)
+        if count == len(inputs) or parameter.kind is kinds.KEYWORD_ONLY or name != inputs[count]:
+            return count
+        count += 1
+    return count
+
+
+def _flatten(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield name or "output", value
+        return
+    for key, item in _items(value):
+        yield from _flatten(f"{name}.{key}" if name else str(key), item)
+
+
+def _items(value: Any) -> Iterator[tuple[object, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name)
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        yield from zip(value._fields, value, strict=True)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield f"output_{index}" if len(value) > 1 else "output", item
