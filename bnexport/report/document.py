@@ -1,4 +1,4 @@
-"""The report document: what a conversion did, as JSON (``schema.json`` beside this file is its form)."""
+"""The report document: what a conversion did, as JSON of the form that ``schema.json`` gives."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnexport import __version__
-from bnexport.ledger import Ledger
-from bnexport.parity.result import Parity
 
 if TYPE_CHECKING:
     from bnexport.inputs import Examples
+    from bnexport.ledger import Ledger
     from bnexport.load.loaded import Loaded
+    from bnexport.parity.result import Parity
 
 __all__ = [
     "SCHEMA",
@@ -96,8 +96,8 @@ class Size:
     """How large the model is at one point of the road.
 
     Attributes:
-        bytes: Of the source file (before), or of the ONNX file with its external data (after); of the
-            weights where there is no file.
+        bytes: Of the source file (before), or of the ONNX file with its external data (after);
+            of the weights where there is no file.
         nodes: Nodes in the graph; 0 where there is no graph.
     """
 
