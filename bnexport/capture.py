@@ -1,0 +1,146 @@
+"""Capture: a prepared module to an ONNX graph, unoptimised, with the batch axis free from 1."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import torch
+
+from bnexport.errors import ExportError
+from bnexport.inputs import Examples
+from bnexport.passes.graphs.naming import adopt_names
+from bnexport.signature import Plain
+
+__all__ = ["DEFAULT_OPSET", "Captured", "capture", "capture_program"]
+
+DEFAULT_OPSET = 18  # the opset that torch's own translations are written for; later ones convert from it
+EXAMPLE_BATCH = 2  # torch.export specialises on 0 and 1; from 2 it leaves the axis free
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The graph, and the exported program that it was translated from."""
+
+    model: ir.Model
+    program: torch.export.ExportedProgram
+
+
+def capture(plain: Plain, examples: Examples, opset: int | None = None) -> Captured:
+    """Export ``plain`` to ONNX; no folding is done here.
+
+    Args:
+        plain: In eval mode; it has been called, so that its outputs have names.
+        examples: Where the example batch comes from.
+        opset: The ONNX opset; None: `DEFAULT_OPSET`.
+
+    Raises:
+        ExportError: torch cannot capture the module, an operator has no ONNX translation, or the
+            batch axis came out fixed.
+    """
+    program = capture_program(plain, examples)
+    inputs = examples.batch(EXAMPLE_BATCH)
+    with _quiet():
+        try:
+            onnx_program = torch.onnx.export(
+                program,
+                inputs,
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                opset_version=opset or DEFAULT_OPSET,
+                input_names=list(plain.inputs),
+                output_names=list(plain.outputs),
+            )
+        except Exception as error:
+            raise _translation_error(error) from error
+    if onnx_program is None:
+        raise ExportError("the model cannot be translated to ONNX", "torch.onnx returned nothing")
+    adopt_names(onnx_program.model, prefix="model")
+    _check_batch_axis(onnx_program.model, examples)
+    return Captured(onnx_program.model, program)
+
+
+def capture_program(plain: Plain, examples: Examples) -> torch.export.ExportedProgram:
+    """``torch.export`` with every batch axis dynamic.
+
+    Raises:
+        ExportError: torch cannot capture the module.
+    """
+    inputs = examples.batch(EXAMPLE_BATCH)
+    batched = [None in spec.shape for spec in examples.specs]
+    problems = []
+    # DYNAMIC refuses to fix the axis; AUTO copes with more graphs but may fix it without a word,
+    # which _check_batch_axis then sees.
+    for hint in (torch.export.Dim.DYNAMIC, torch.export.Dim.AUTO):
+        shapes = (tuple({0: hint} if free else None for free in batched),)
+        with _quiet():
+            try:
+                return torch.export.export(plain, inputs, dynamic_shapes=shapes, strict=False)
+            except Exception as error:
+                problems.append(error)
+    raise _capture_error(problems[-1]) from problems[-1]
+
+
+def _check_batch_axis(model: ir.Model, examples: Examples) -> None:
+    for value, spec in zip(model.graph.inputs, examples.specs, strict=True):
+        if None not in spec.shape:
+            continue
+        if value.shape is None or isinstance(value.shape[0], int):
+            raise ExportError(
+                f"input {value.name!r}: the batch axis came out fixed at {EXAMPLE_BATCH}",
+                "the model's forward turns the batch size into a constant",
+                "Write shapes with x.shape[0] or -1 instead of a number kept from an earlier call.",
+            )
+
+
+def _capture_error(error: Exception) -> ExportError:
+    why = _first_sentence(error)
+    remedy = "Run with --debug to see where in the model; data-dependent branches need torch.where."
+    return ExportError("torch.export cannot capture the model", why, remedy)
+
+
+def _translation_error(error: BaseException) -> ExportError:
+    """Name the operator that has no translation, and the module that calls it."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    text = "\n".join(str(link) for link in chain)
+    missing = re.search(r"No (?:ONNX function|decompositions?).*?'?<?OpOverload\(op='([^']+)'", text)
+    if missing:
+        return ExportError(
+            f"operator {missing[1]!r} has no ONNX translation",
+            _where(text) or "torch.onnx knows no equivalent",
+            "Replace it in the model, or give it a decomposition with torch.library.",
+        )
+    return ExportError("torch.onnx cannot translate the model", _first_sentence(chain[-1]))
+
+
+def _where(text: str) -> str:
+    scope = re.search(r"n?ode %(\S+)", text)
+    return f"at {scope[1]}" if scope else ""
+
+
+def _first_sentence(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's exporter from writing to the user's terminal."""
+    logging_was = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.disable(logging_was)

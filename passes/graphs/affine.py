@@ -1,0 +1,142 @@
+"""The one noun of folding: y = scale * x + shift along one axis, and its spellings in a graph.
+
+    BatchNormalization:  scale = gamma / sqrt(var + epsilon),  shift = beta - scale * mean
+    x * c, x / c, x + c, x - c, c - x  with a constant c that varies along one axis at most
+
+Evaluated in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from bnexport.passes.graphs.graph import Array, array, is_constant, is_floating, operands, sizes
+
+__all__ = ["ChannelAffine", "read"]
+
+ELEMENTWISE = ("Mul", "Div", "Add", "Sub")
+
+
+@dataclass(frozen=True)
+class ChannelAffine:
+    """y = scale * x + shift.
+
+    Attributes:
+        axis: The axis along which ``scale`` and ``shift`` run; None where both are one number.
+        scale: Shape (C,), or (1,) where ``axis`` is None.
+        shift: As ``scale``.
+    """
+
+    axis: int | None
+    scale: Array
+    shift: Array
+
+    def after(self, inner: ChannelAffine) -> ChannelAffine | None:
+        """self(inner(x)); None where the two run along different axes."""
+        if None not in (self.axis, inner.axis) and self.axis != inner.axis:
+            return None
+        axis = inner.axis if self.axis is None else self.axis
+        scale, shift = self.scale * inner.scale, self.scale * inner.shift + self.shift
+        scale, shift = np.broadcast_arrays(scale, shift)
+        return ChannelAffine(axis, scale, shift)
+
+    def along(self, axis: int, channels: int) -> tuple[Array, Array] | None:
+        """Scale and shift as vectors along ``axis``; None where they run along another one."""
+        if self.axis not in (None, axis) or len(self.scale) not in (1, channels):
+            return None
+        return np.broadcast_to(self.scale, channels), np.broadcast_to(self.shift, channels)
+
+    def on(self, axis: int | None) -> ChannelAffine:
+        """The same numbers along another axis."""
+        return ChannelAffine(axis, self.scale, self.shift)
+
+    @property
+    def scaling(self) -> ChannelAffine:
+        """Its scale alone."""
+        return ChannelAffine(self.axis, self.scale, np.zeros_like(self.shift))
+
+    @property
+    def shifts(self) -> bool:
+        """Whether it does more than scale."""
+        return bool(np.any(self.shift != 0))
+
+    @property
+    def scales(self) -> bool:
+        """Whether it does more than shift."""
+        return bool(np.any(self.scale != 1))
+
+
+def read(node: ir.Node) -> tuple[int, ChannelAffine] | str | None:
+    """What ``node`` computes of which of its inputs; a sentence where it only looks affine; else None."""
+    if node.domain not in ("", "ai.onnx"):
+        return None
+    if node.op_type == "BatchNormalization":
+        return _read_batch_norm(node)
+    if node.op_type in ELEMENTWISE and is_floating(node.outputs[0]):
+        return _read_elementwise(node)
+    return None
+
+
+def _read_batch_norm(node: ir.Node) -> tuple[int, ChannelAffine] | str:
+    _, *parameters = operands(node)
+    if node.attributes.get_int("training_mode", 0):
+        return "it is in training mode: it normalises with the batch's own statistics"
+    if not all(map(is_constant, parameters)):
+        return "a parameter is not constant"
+    gamma, beta, mean, var = map(array, parameters)
+    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    with np.errstate(all="ignore"):
+        scale = gamma / np.sqrt(var + epsilon)
+        shift = beta - scale * mean
+    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        return "its statistics give a scale that is not finite"
+    return 0, ChannelAffine(1, scale, shift)
+
+
+def _read_elementwise(node: ir.Node) -> tuple[int, ChannelAffine] | None:
+    left, right = node.inputs
+    if left is None or right is None or is_constant(left) == is_constant(right):
+        return None
+    source, constant = (right, left) if is_constant(left) else (left, right)
+    vector = _along_one_axis(source, constant)
+    if vector is None:
+        return None
+    axis, c = vector
+    match node.op_type, source is left:
+        case "Mul", _:
+            scale, shift = c, np.zeros_like(c)
+        case "Div", True if bool(np.all(c != 0)):
+            scale, shift = 1 / c, np.zeros_like(c)
+        case "Add", _:
+            scale, shift = np.ones_like(c), c
+        case "Sub", True:
+            scale, shift = np.ones_like(c), -c
+        case "Sub", False:
+            scale, shift = -np.ones_like(c), c
+        case _:
+            return None
+    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        return None
+    return (0 if source is left else 1), ChannelAffine(axis, scale, shift)
+
+
+def _along_one_axis(source: ir.Value, constant: ir.Value) -> tuple[int | None, Array] | None:
+    """The axis of ``source`` along which ``constant`` varies, and its numbers.
+
+    None where it varies along several, or where the constant would broadcast ``source`` instead:
+    the shapes decide, never the number of elements alone.
+    """
+    shape = sizes(source)
+    numbers = array(constant)
+    if shape is None or numbers.ndim > len(shape):
+        return None
+    long = [axis for axis, size in enumerate(numbers.shape) if size != 1]
+    if not long:
+        return None, numbers.reshape(1)
+    axis = long[0] + len(shape) - numbers.ndim
+    if len(long) > 1 or shape[axis] != numbers.size:
+        return None
+    return axis, numbers.reshape(-1)

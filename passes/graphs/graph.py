@@ -1,0 +1,135 @@
+"""The few questions and edits that the graph passes share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from bnexport.passes.graphs.naming import Names
+
+__all__ = [
+    "Array",
+    "append_add",
+    "array",
+    "bypass",
+    "is_constant",
+    "is_floating",
+    "operands",
+    "replace",
+    "set_constant",
+    "sizes",
+    "static_product",
+]
+
+Array = npt.NDArray[np.float64]
+
+
+def operands(node: ir.Node) -> list[ir.Value]:
+    """The inputs that are present (ONNX writes an omitted optional input as None)."""
+    return [value for value in node.inputs if value is not None]
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether the value is fixed. An initializer that is also a graph input is only a default."""
+    return value is not None and value.const_value is not None and not value.is_graph_input()
+
+
+def is_floating(value: ir.Value) -> bool:
+    """Whether the value holds real numbers."""
+    return value.dtype is not None and value.dtype.is_floating_point()
+
+
+def array(value: ir.Value) -> Array:
+    """A constant, in float64."""
+    if value.const_value is None:
+        raise ValueError(f"{value.name} is not a constant")
+    return value.const_value.numpy().astype(np.float64)
+
+
+def sizes(value: ir.Value) -> tuple[int | None, ...] | None:
+    """The shape, None for each size that is not fixed; None where even the rank is unknown."""
+    if value.shape is None:
+        return None
+    return tuple(size if isinstance(size, int) else None for size in value.shape)
+
+
+def static_product(shape: Sequence[int | None]) -> int | None:
+    """The number of elements, where every size is fixed."""
+    fixed = [size for size in shape if size is not None]
+    return math.prod(fixed) if len(fixed) == len(shape) else None
+
+
+def set_constant(node: ir.Node, index: int, new: Array, like: ir.DataType, names: Names) -> None:
+    """Make input ``index`` a constant of the node's own, rounded once from float64 to ``like``."""
+    role = _ROLES.get((node.op_type, index), f"input{index}")
+    name = names.fresh(f"{node.outputs[0].name}.{role}")
+    value = ir.val(name, const_value=ir.tensor(new.astype(like.numpy()), like, name))
+    _graph_of(node).register_initializer(value)
+    node.resize_inputs(max(index + 1, len(node.inputs)))
+    node.replace_input_with(index, value)
+
+
+_ROLES = {
+    ("Conv", 1): "weight",
+    ("Conv", 2): "bias",
+    ("ConvTranspose", 1): "weight",
+    ("ConvTranspose", 2): "bias",
+    ("Gemm", 1): "weight",
+    ("Gemm", 2): "bias",
+}
+
+
+def bypass(node: ir.Node, index: int) -> None:
+    """Remove ``node``: who read its first output reads its input ``index``."""
+    source, result = node.inputs[index], node.outputs[0]
+    graph = _graph_of(node)
+    if source is None:
+        raise ValueError(f"{node.name} has no input {index}")
+    producer = source.producer()
+    if not result.is_graph_output():
+        result.replace_all_uses_with(source)
+        graph.remove(node, safe=True)
+    elif producer is None or producer.graph is not graph or source.is_graph_output():
+        replace(node, ir.node("Identity", [source]))
+    else:  # the output keeps its name, which is the model's interface
+        result.replace_all_uses_with(source, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+        source.name, source.shape, source.type = result.name, result.shape, result.type
+
+
+def replace(node: ir.Node, new: ir.Node) -> None:
+    """Put ``new`` in the place of ``node``; its first output takes over, name included."""
+    old, result = node.outputs[0], new.outputs[0]
+    graph, name = _graph_of(node), old.name
+    result.shape, result.type = old.shape, old.type
+    new.metadata_props.update(node.metadata_props)
+    graph.insert_before(node, new)
+    old.replace_all_uses_with(result, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+    result.name = name
+
+
+def append_add(node: ir.Node, vector: Array, axis: int | None, names: Names) -> None:
+    """Put ``Add(., vector along axis)`` behind ``node``, whose readers then read the sum."""
+    result = node.outputs[0]
+    if result.shape is None or result.dtype is None:
+        raise ValueError(f"the shape of {result.name} is not known")
+    add = ir.node("Add", [None, None], metadata_props=dict(node.metadata_props))
+    total = add.outputs[0]
+    total.shape, total.type = result.shape, result.type
+    result.replace_all_uses_with(total, replace_graph_outputs=True)
+    total.name, result.name = result.name, names.fresh(f"{result.name}.unshifted")
+    _graph_of(node).insert_after(node, add)
+    add.replace_input_with(0, result)
+    behind = 0 if axis is None else len(result.shape) - axis - 1
+    set_constant(add, 1, vector.reshape(-1, *[1] * behind), result.dtype, names)
+
+
+def _graph_of(node: ir.Node) -> ir.Graph:
+    if not isinstance(node.graph, ir.Graph):
+        raise TypeError(f"{node.name} is in no graph; functions are inlined before they are rewritten")
+    return node.graph

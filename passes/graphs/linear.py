@@ -1,0 +1,170 @@
+"""Absorb: the linear operators that take an affine of their output into their own weights.
+
+    Conv, ConvTranspose:  s (W * x + b) + t = (s W) * x + (s b + t),   s along the output channels
+    Gemm:                 s (alpha A B + beta C) + t = A (s alpha B) + (s beta C + t)
+    MatMul:               s (x W) + t = x (s W) + t   (it has no bias: the shift becomes an Add behind it)
+    Gather:               s T[i] + t = (s T + t)[i]
+    BatchNormalization:   s (g n + b) + t = (s g) n + (s b + t)
+
+Each rule returns the new constants by input index, or the sentence that says why it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from bnexport.passes.graphs.affine import ChannelAffine
+from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
+
+__all__ = ["ABSORB", "Constants"]
+
+Constants = dict[int, Array]
+OTHER_AXIS = "it runs along another axis than the output channels"
+
+
+def conv(node: ir.Node, affine: ChannelAffine) -> Constants | str:
+    """The weight is (M, C/group, k...); s scales its first axis."""
+    weight, bias = node.inputs[1], _optional(node, 2)
+    if obstacle := _fixed(weight, bias):
+        return obstacle
+    w = array(_present(weight))
+    vectors = affine.along(1, w.shape[0])
+    if vectors is None:
+        return OTHER_AXIS
+    s, t = vectors
+    b = array(bias) if bias is not None else 0.0
+    return {1: w * _columns(s, w.ndim), 2: s * b + t}
+
+
+def conv_transpose(node: ir.Node, affine: ChannelAffine) -> Constants | str:
+    """The weight is (C, M/group, k...); output channel g * M/group + m is w[g's rows, m]."""
+    weight, bias = node.inputs[1], _optional(node, 2)
+    if obstacle := _fixed(weight, bias):
+        return obstacle
+    w = array(_present(weight))
+    groups = node.attributes.get_int("group", 1)
+    vectors = affine.along(1, w.shape[1] * groups)
+    if vectors is None:
+        return OTHER_AXIS
+    s, t = vectors
+    by_group = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
+    scaled = by_group * s.reshape(groups, 1, w.shape[1], *[1] * (w.ndim - 2))
+    b = array(bias) if bias is not None else 0.0
+    return {1: scaled.reshape(w.shape), 2: s * b + t}
+
+
+def gemm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
+    """B is (K, N), or (N, K) with transB; alpha and beta stay as they are."""
+    weight, bias = node.inputs[1], _optional(node, 2)
+    if obstacle := _fixed(weight, bias):
+        return obstacle
+    w = array(_present(weight))
+    columns = 0 if node.attributes.get_int("transB", 0) else 1
+    vectors = affine.along(1, w.shape[columns])
+    if vectors is None:
+        return OTHER_AXIS
+    s, t = vectors
+    new: Constants = {1: w * (s[:, None] if columns == 0 else s[None, :])}
+    beta = node.attributes.get_float("beta", 1.0)
+    if bias is not None and beta == 0.0:
+        return "its beta is 0, so its bias cannot carry the shift"
+    b = array(bias) if bias is not None else np.zeros(1)
+    new[2] = s * b + t / beta
+    return new
+
+
+def matmul(node: ir.Node, affine: ChannelAffine) -> Constants | str:
+    """One constant side: a right one takes a scale of the last axis, a left one of the last but one."""
+    if affine.shifts and not affine.scales:
+        return "a MatMul has no bias to take the shift"
+    shape = sizes(node.outputs[0])
+    left, right = node.inputs
+    if shape is None:
+        return "the rank of its output is not known"
+    if is_constant(right):
+        w = array(_present(right))
+        side, axis, width = 1, len(shape) - 1, w.shape[-1]
+        per_column = w.ndim > 1
+    elif is_constant(left):
+        w = array(_present(left))
+        side, axis, width = 0, len(shape) - 2, w.shape[-2] if w.ndim > 1 else 0
+        per_column = False
+    else:
+        return "neither side of the MatMul is constant"
+    if w.ndim < 2:
+        return "its constant is a vector"
+    vectors = affine.along(axis, width)
+    if vectors is None:
+        return OTHER_AXIS
+    s = vectors[0]
+    return {side: w * (s if per_column else s[:, None])}
+
+
+def gather(node: ir.Node, affine: ChannelAffine) -> Constants | str:
+    """An embedding table (rows, C...): only rows are picked, so each keeps its columns."""
+    table, indices = node.inputs[0], node.inputs[1]
+    if not is_constant(table):
+        return "the table is not constant"
+    if node.attributes.get_int("axis", 0) != 0:
+        return "it does not pick rows"
+    shape, w = sizes(_present(indices)), array(_present(table))
+    if shape is None:
+        return "the rank of its indices is not known"
+    if affine.axis is None:
+        return {0: w * affine.scale + affine.shift}
+    axis = affine.axis - len(shape) + 1
+    if axis < 1:
+        return OTHER_AXIS
+    vectors = affine.along(affine.axis, w.shape[axis])
+    if vectors is None:
+        return OTHER_AXIS
+    s, t = (v.reshape(-1, *[1] * (w.ndim - axis - 1)) for v in vectors)
+    return {0: w * s + t}
+
+
+def batch_norm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
+    """Another BatchNorm behind it: gamma and beta take it up, the statistics stay."""
+    if node.attributes.get_int("training_mode", 0):
+        return "it normalises with the batch's own statistics"
+    _, gamma, beta, *_ = node.inputs
+    if obstacle := _fixed(gamma, beta):
+        return obstacle
+    g, b = array(_present(gamma)), array(_present(beta))
+    vectors = affine.along(1, len(g))
+    if vectors is None:
+        return OTHER_AXIS
+    s, t = vectors
+    return {1: s * g, 2: s * b + t}
+
+
+ABSORB: dict[str, Callable[[ir.Node, ChannelAffine], Constants | str]] = {
+    "BatchNormalization": batch_norm,
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
+    "Gather": gather,
+    "Gemm": gemm,
+    "MatMul": matmul,
+}
+
+
+def _columns(vector: Array, rank: int) -> Array:
+    return vector.reshape(-1, *[1] * (rank - 1))
+
+
+def _optional(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def _present(value: ir.Value | None) -> ir.Value:
+    if value is None:
+        raise ValueError("a required input is missing")
+    return value
+
+
+def _fixed(weight: ir.Value | None, bias: ir.Value | None) -> str:
+    if not is_constant(weight):
+        return "its weight is not constant"
+    return "" if bias is None or is_constant(bias) else "its bias is not constant"

@@ -1,0 +1,198 @@
+"""Move: what a per-channel affine may pass on its way back to a linear operator.
+
+Each rule answers for one operator: the same affine as it stands at the operator's input, or the sentence
+that says why it cannot pass. An operator that passes is left as it is.
+
+    Transpose            the axis is permuted
+    Reshape and kin      the vector is repeated or tiled, where row-major order keeps channels apart
+    average pooling      weights sum to 1: exact where no padding is counted
+    MaxPool              needs scale >= 0; any shift
+    Relu, LeakyRelu      needs scale >= 0 and no shift
+    Slice, Pad           along other axes; zeros that are padded in take no shift
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from bnexport.passes.graphs.affine import ChannelAffine
+from bnexport.passes.graphs.graph import is_constant, sizes, static_product
+
+__all__ = ["MOVES"]
+
+Move = Callable[[ir.Node, ChannelAffine], "ChannelAffine | str"]
+
+
+def same(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """An operator that does nothing at inference."""
+    return affine
+
+
+def dropout(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Nothing at inference, unless it is told to train."""
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        return "the Dropout may be live"
+    return affine
+
+
+def transpose(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Output axis i is input axis perm[i]."""
+    shape = sizes(node.outputs[0])
+    if affine.axis is None:
+        return affine
+    if shape is None:
+        return "the rank is not known"
+    perm = node.attributes.get_ints("perm", tuple(reversed(range(len(shape)))))
+    return affine.on(perm[affine.axis])
+
+
+def reshape(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Element order does not change, so each input channel must meet one number of the vector.
+
+    Output axis k of size C, with ``inner`` elements behind it, gives flat element f the channel
+    (f // inner) % C. Input axis j of size A has ``behind`` elements behind it. When behind divides
+    inner, A behind is a multiple of C inner, and so the channel depends on the index along j alone:
+    a -> (a // (inner / behind)) % C.
+    """
+    if affine.axis is None:
+        return affine
+    source, result = sizes(node.inputs[0]) if node.inputs[0] else None, sizes(node.outputs[0])
+    if source is None or result is None:
+        return "the shapes are not known"
+    channels, inner = result[affine.axis], static_product(result[affine.axis + 1 :])
+    if channels is None or inner is None:
+        return "the sizes behind the channel axis are not fixed"
+    for axis, size in enumerate(source):
+        behind = static_product(source[axis + 1 :])
+        if size is None or not behind or inner % behind or (size * behind) % (channels * inner):
+            continue
+        index = (np.arange(size) // (inner // behind)) % channels
+        scale = np.broadcast_to(affine.scale, channels)[index]
+        shift = np.broadcast_to(affine.shift, channels)[index]
+        return ChannelAffine(axis, scale, shift)
+    return "the reshape mixes channels with other axes"
+
+
+def average_pool(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """AveragePool: exact where the padding is not counted, or there is none, or there is no shift."""
+    if affine.axis not in (None, 1):
+        return "it runs along a pooled axis"
+    counted = node.attributes.get_int("count_include_pad", 0)
+    padded = any(node.attributes.get_ints("pads", ())) or _auto_pads(node)
+    if affine.shifts and (counted and padded):
+        return "the pooling counts its padding, which takes no shift"
+    return affine
+
+
+def global_average(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """The mean of an affine is the affine of the mean."""
+    return affine if affine.axis in (None, 1) else "it runs along a pooled axis"
+
+
+def max_pool(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """max commutes with an increasing map; the padding is -inf, so a shift passes too."""
+    if affine.axis not in (None, 1):
+        return "it runs along a pooled axis"
+    if len(node.outputs) > 1 and node.outputs[1].uses():
+        return "the MaxPool's indices are read too"
+    if bool(np.any(affine.scale <= 0)):
+        return "a negative scale turns the maximum into a minimum"
+    return affine
+
+
+def positive(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """f(s x) = s f(x) for s >= 0."""
+    if affine.shifts:
+        return f"a shift does not pass {node.op_type}"
+    if bool(np.any(affine.scale < 0)):
+        return f"a negative scale does not pass {node.op_type}"
+    return affine
+
+
+def reduce_mean(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Over other axes than the affine's."""
+    if affine.axis is None:
+        return affine
+    rank = sizes(node.inputs[0]) if node.inputs[0] else None
+    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    if rank is None or axes is None or axes.const_value is None:
+        return "the reduced axes are not known"
+    reduced = {int(a) % len(rank) for a in axes.const_value.numpy().reshape(-1)}
+    if not reduced:
+        return "no axis is named, which may mean all"
+    if node.attributes.get_int("keepdims", 1):
+        axis = affine.axis
+    else:
+        axis = [a for a in range(len(rank)) if a not in reduced][affine.axis]
+    return "it runs along a reduced axis" if axis in reduced else affine.on(axis)
+
+
+def slices(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """A crop along other axes keeps each channel whole."""
+    if affine.axis is None:
+        return affine
+    source = sizes(node.inputs[0]) if node.inputs[0] else None
+    axes = node.inputs[3] if len(node.inputs) > 3 else None
+    if source is None or axes is None or axes.const_value is None:
+        return "the sliced axes are not known"
+    cut = {int(a) % len(source) for a in axes.const_value.numpy().reshape(-1)}
+    return "the channels themselves are sliced" if affine.axis in cut else affine
+
+
+def pad(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Copied borders pass everything; zeros pass a scale alone."""
+    source = sizes(node.inputs[0]) if node.inputs[0] else None
+    pads = node.inputs[1]
+    if source is None or pads is None or pads.const_value is None or len(node.inputs) > 3:
+        return "the padding is not known"
+    amounts = pads.const_value.numpy().reshape(-1)
+    if affine.axis is not None and (amounts[affine.axis] or amounts[affine.axis + len(source)]):
+        return "the channels themselves are padded"
+    if node.attributes.get_string("mode", "constant") != "constant":
+        return affine
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    if value is not None and not (is_constant(value) and _zero(value)):
+        return "the padded value is not 0"
+    return "zeros that are padded in take no shift" if affine.shifts else affine
+
+
+def cast(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """To a wider type only: behind a narrowing Cast the result would be rounded twice."""
+    source = node.inputs[0]
+    before, after = source.dtype if source else None, node.outputs[0].dtype
+    if before is None or after is None or not before.is_floating_point():
+        return "it is cast from another type"
+    if before.itemsize < 4 or after.itemsize < 4:
+        return "it is cast between half and single precision"
+    return affine
+
+
+MOVES: dict[str, Move] = {
+    "AveragePool": average_pool,
+    "Cast": cast,
+    "Dropout": dropout,
+    "Flatten": reshape,
+    "GlobalAveragePool": global_average,
+    "Identity": same,
+    "LeakyRelu": positive,
+    "MaxPool": max_pool,
+    "Pad": pad,
+    "ReduceMean": reduce_mean,
+    "Relu": positive,
+    "Reshape": reshape,
+    "Slice": slices,
+    "Squeeze": reshape,
+    "Transpose": transpose,
+    "Unsqueeze": reshape,
+}
+
+
+def _zero(value: ir.Value) -> bool:
+    return value.const_value is not None and not np.any(value.const_value.numpy())
+
+
+def _auto_pads(node: ir.Node) -> bool:
+    return node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
