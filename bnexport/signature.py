@@ -11,7 +11,7 @@ import torch
 
 from bnexport.errors import ExportError
 
-__all__ = ["Plain", "parameter_names"]
+__all__ = ["Plain", "parameter_names", "signature"]
 
 
 class Plain(torch.nn.Module):
@@ -52,11 +52,27 @@ class Plain(torch.nn.Module):
         return tuple(found.values())
 
 
+def signature(module: torch.nn.Module) -> inspect.Signature:
+    """The signature of ``forward``; a compiled one's is read off its schema."""
+    if not isinstance(module, torch.jit.ScriptModule):
+        return inspect.signature(module.forward)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    arguments = module._c._get_method("forward").schema.arguments[1:]
+    return inspect.Signature(
+        [
+            inspect.Parameter(each.name, kind, default=each.default_value)
+            if each.has_default_value()
+            else inspect.Parameter(each.name, kind)
+            for each in arguments
+        ]
+    )
+
+
 def parameter_names(module: torch.nn.Module) -> tuple[str, ...]:
     """The parameters of ``forward`` that have no default; ``x`` where it takes ``*args``."""
     kinds = inspect.Parameter
     names: list[str] = []
-    for name, parameter in inspect.signature(module.forward).parameters.items():
+    for name, parameter in signature(module).parameters.items():
         if parameter.kind is kinds.VAR_POSITIONAL:
             names.append("x")
         elif parameter.kind is not kinds.VAR_KEYWORD and parameter.default is kinds.empty:
@@ -68,7 +84,7 @@ def _positional(module: torch.nn.Module, inputs: tuple[str, ...]) -> int:
     """How many of the leading inputs can be passed by position."""
     kinds = inspect.Parameter
     count = 0
-    for name, parameter in inspect.signature(module.forward).parameters.items():
+    for name, parameter in signature(module).parameters.items():
         if parameter.kind is kinds.VAR_POSITIONAL:
             return len(inputs)
         if count == len(inputs) or parameter.kind is kinds.KEYWORD_ONLY or name != inputs[count]:

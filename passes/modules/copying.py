@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -53,7 +54,9 @@ def _copied(module: nn.Module, makers: Mapping[nn.Module, Maker], memo: Memo) ->
     for layer, make in makers.items():
         if id(layer) not in memo:
             make(layer, memo)
-    result = copy.deepcopy(module, memo)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = copy.deepcopy(module, memo)
     if not isinstance(result, nn.Module):
         raise TypeError(f"a copy of {type(module).__name__} is no module")
     return result

@@ -1,6 +1,6 @@
 """Put plain BatchNorms in the place of synchronised and in-place ones.
 
-`torch.nn.SyncBatchNorm` and apex's become `BatchNorm1d`, `2d` or `3d` by the rank they see. Layers of
+`torch.nn.SyncBatchNorm` and apex's become `BatchNorm1d`, `2d` or `3d` by the rank seen. Those of
 the InPlaceABN family become BatchNorm and activation, by the formulas of mapillary's inplace_abn:
 
     ABN:                        act(weight x + bias)
@@ -32,7 +32,7 @@ def revert_sync_batchnorm(module: nn.Module, inputs: tuple[Tensor, ...] | None =
     """A copy of ``module`` that runs, and exports, on one device and without apex or inplace_abn.
 
     Names, `state_dict` keys, values, dtype, device, `requires_grad`, the training flag and hooks
-    are kept; a layer that stands in several places has one twin there. A layer whose rank is neither
+    are kept; a layer that stands in several places has one twin. A layer whose rank is neither
     seen nor plain from its neighbour becomes `bnexport.passes.modules.BatchNorm`, which takes any.
 
     A subclass with a forward of its own gives way only where a probe shows that it computes what
@@ -88,7 +88,7 @@ def _apex_maker(layer: nn.Module) -> Maker:
 
 
 def _activated_maker(layer: nn.Module) -> Maker:
-    """The formula of the layer's class; where its forward runs here, the one that agrees with it."""
+    """The formula of the layer's class, or the one that agrees with its forward, if that runs."""
     positive: Maker = partial(make_activated, gamma="positive")
     named = any(each.__name__ in _POSITIVE_GAMMA for each in type(layer).__mro__)
     formulas = [positive, make_activated] if named else [make_activated, positive]

@@ -1,0 +1,131 @@
+"""Real samples from a file, as examples for a model; reading the file runs nothing in it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bnexport.errors import Refused, UsageError
+from bnexport.forward import all_parameters, float_dtype
+from bnexport.inputs import Examples, InputSpec, complete
+
+__all__ = ["read_examples"]
+
+Arrays = dict[str, torch.Tensor]
+
+
+def read_examples(path: str | PathLike[str], module: torch.nn.Module) -> Examples:
+    """See `bnexport.inputs.read_inputs`."""
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"inputs {path}", "there is no such file", "Give a .npz, .npy or .pt file")
+    arrays = _named(_read(path), module, path)
+    _check(arrays, path)
+    specs = complete([_spec(name, array, module) for name, array in arrays.items()], module)
+    # numpy has no bfloat16, and float32 holds every value of it.
+    wide = {
+        name: array.float() if array.dtype == torch.bfloat16 else array
+        for name, array in arrays.items()
+    }
+    return Examples(specs, tuple(wide[spec.name].numpy() for spec in specs))
+
+
+def _read(path: Path) -> Arrays:
+    """Arrays by name; what has no name is called ``arr_0``, ``arr_1`` as numpy does."""
+    try:
+        with path.open("rb") as file:
+            is_npy = file.read(6) == b"\x93NUMPY"
+        if is_npy or _is_npz(path):
+            return _from_numpy(np.load(path, allow_pickle=False))
+        return _from_torch(_load_tensors(path), path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise Refused(
+            f"inputs {path}",
+            f"it cannot be read ({error})",
+            "Write it anew with numpy.savez(file, x=array) or torch.save({'x': tensor}, file)",
+        ) from error
+
+
+def _is_npz(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith(".npy") for name in archive.namelist())
+
+
+def _from_numpy(loaded: object) -> Arrays:
+    if isinstance(loaded, np.ndarray):
+        return {"arr_0": torch.tensor(loaded)}
+    assert isinstance(loaded, np.lib.npyio.NpzFile)
+    with loaded:
+        return {name: torch.tensor(loaded[name]) for name in loaded.files}
+
+
+def _load_tensors(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, AttributeError, KeyError) as error:
+        raise ValueError("it is no archive of arrays and no file of plain tensors") from error
+
+
+def _from_torch(value: object, path: Path) -> Arrays:
+    if isinstance(value, torch.Tensor):
+        value = [value]
+    if isinstance(value, list | tuple):
+        value = {f"arr_{place}": item for place, item in enumerate(value)}
+    if isinstance(value, Mapping) and all(
+        isinstance(key, str) and type(item) is torch.Tensor for key, item in value.items()
+    ):
+        return {key: item.detach() for key, item in value.items()}
+    raise Refused(
+        f"inputs {path}",
+        "it holds more than a tensor, a tuple or a dict of tensors",
+        "Write it with torch.save({'x': tensor}, file)",
+    )
+
+
+def _named(arrays: Arrays, module: torch.nn.Module, path: Path) -> Arrays:
+    known = all_parameters(module)
+    if not arrays:
+        raise UsageError(f"inputs {path}", "it holds no array", f"Store {', '.join(known)} in it")
+    if all(re.fullmatch(r"arr_\d+", name) for name in arrays) and not set(arrays) & set(known):
+        ordered = sorted(arrays, key=lambda name: int(name[4:]))
+        if len(ordered) <= len(known):
+            return {known[place]: arrays[name] for place, name in enumerate(ordered)}
+    unknown = [name for name in arrays if name not in known]
+    if unknown:
+        raise UsageError(
+            f"inputs {path}",
+            f"it holds {', '.join(arrays)}, and the model's forward takes {', '.join(known)}",
+            "Name the arrays after the parameters, and store nothing else",
+        )
+    return arrays
+
+
+def _check(arrays: Arrays, path: Path) -> None:
+    counts = {name: len(array) for name, array in arrays.items() if array.dim()}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise UsageError(
+            f"inputs {path}",
+            f"the numbers of samples differ: {said}",
+            "Every array's first axis is the sample",
+        )
+    for name, array in arrays.items():
+        if not array.numel():
+            raise UsageError(f"inputs {path}", f"{name} is empty", "Store at least one sample")
+        if array.is_floating_point() and not array.isfinite().all():
+            raise UsageError(f"inputs {path}", f"{name} holds NaN or Inf", "Store finite samples")
+
+
+def _spec(name: str, array: torch.Tensor, module: torch.nn.Module) -> InputSpec:
+    shape = (None, *array.shape[1:]) if array.dim() else ()
+    dtype = float_dtype(module) if array.is_floating_point() else array.dtype
+    return InputSpec(name, shape, str(dtype).removeprefix("torch."))
