@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-__all__ = ["Event", "Observer", "silent", "stage"]
+__all__ = ["Event", "Observer", "Timer", "silent", "stage"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,21 @@ def stage(observe: Observer, name: str, text: str = "") -> Iterator[None]:
     start = time.perf_counter()
     yield
     observe(Event(name, "end", text, time.perf_counter() - start))
+
+
+class Timer:
+    """An observer that passes every event on and keeps the time that each stage took.
+
+    Attributes:
+        seconds: By stage, wall time.
+    """
+
+    def __init__(self, observe: Observer) -> None:
+        self._observe = observe
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take note and pass on."""
+        if event.status == "end":
+            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
+        self._observe(event)

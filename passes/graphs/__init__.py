@@ -1,15 +1,53 @@
-"""Graph passes: ``ir.Model -> ir.Model``, each valid in, valid out."""
+"""Graph passes: ``ir.Model -> ir.Model``, each valid before and valid after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bnexport.passes.graphs.constants import FoldConstants
 from bnexport.passes.graphs.fold_batch_norm import Fate, FoldBatchNorm
+from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of
+from bnexport.passes.graphs.shapes import InferShapes, NameBatch
+from bnexport.passes.graphs.simplify import Simplify
 
-def rewrite(model):
-    from onnxscript import optimizer
-    optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=1<<30, output_size_limit=1<<30)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    fates=[]
-    FoldBatchNorm(fates.append)(model)
-    common.RemoveUnusedNodesPass()(model)
-    return model, fates
+__all__ = [
+    # passes
+    "FoldBatchNorm",
+    "FoldConstants",
+    "InferShapes",
+    "NameBatch",
+    "Simplify",
+    # their order
+    "pipeline",
+    # names
+    "Fate",
+    "adopt_names",
+    "kind_of",
+    "module_of",
+]
+
+
+def pipeline(
+    record: Callable[[Fate], None], *, fold: bool = True, simplify: bool = True
+) -> list[ir.passes.PassBase]:
+    """The passes, in order.
+
+    Args:
+        record: Takes the fate of every BatchNorm.
+        fold: Whether BatchNorm is folded.
+        simplify: Whether onnxsim runs.
+    """
+    passes: list[ir.passes.PassBase] = [
+        InferShapes(),
+        FoldConstants(),  # a weight must be seen as one before anything folds into it
+        InferShapes(),  # a Reshape whose target was computed has a shape only now
+    ]
+    if fold:
+        passes += [FoldBatchNorm(record), common.RemoveUnusedNodesPass()]
+    passes += [common.DeduplicateHashedInitializersPass()]  # a weight used twice folds twice
+    if simplify:
+        passes += [Simplify(), common.RemoveUnusedNodesPass()]
+    return [*passes, NameBatch()]

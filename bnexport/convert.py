@@ -1,0 +1,309 @@
+"""The road that a model travels: load, prepare, examine, capture, rewrite, build, verify, publish."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from bnexport.build import SUFFIXES, Artifact, build, parse_targets
+from bnexport.errors import ParityFailure, UsageError
+from bnexport.events import Observer, Timer, silent, stage
+from bnexport.inputs import InputSpec
+from bnexport.ledger import Ledger
+from bnexport.load import load
+from bnexport.load.loaded import Loaded
+from bnexport.parity.result import Parity
+from bnexport.passes.graphs.simplify import weight_bytes
+from bnexport.publish import Staging
+from bnexport.report.document import (
+    Document,
+    Facts,
+    OutputFile,
+    Size,
+    Source,
+    document,
+    ledger_json,
+    parity_json,
+    write_report,
+)
+from bnexport.rewrite import Rewritten, rewrite
+from bnexport.subject import Subject, subject_of
+from bnexport.targets.tensorrt import EngineOptions, write_sidecar
+from bnexport.verify import verify_build
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Conversion", "ConversionFailed", "convert"]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion made, and the proof.
+
+    Attributes:
+        path: The main artifact: that of the first target.
+        files: Every published file, the report last.
+        ledger: What became of every BatchNorm.
+        parity: Every check.
+        report: Where the report lies.
+        facts: Everything that the report says.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    ledger: Ledger
+    parity: Parity
+    report: Path
+    facts: Facts
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return self.parity.ok
+
+    def to_json(self) -> Document:
+        """The report document."""
+        return document(self.facts)
+
+
+class ConversionFailed(ParityFailure):
+    """The verification failed, so nothing was published.
+
+    Attributes:
+        conversion: What would have been; its files are gone unless they were to be kept.
+    """
+
+    def __init__(self, failure: ParityFailure, conversion: Conversion, kept: bool) -> None:
+        where = f"The failed files are kept: {conversion.path}." if kept else "Nothing was published."
+        super().__init__(failure.what, failure.why, f"{failure.remedy} {where}".strip())
+        self.conversion = conversion
+
+
+def convert(
+    model: str | os.PathLike[str] | torch.nn.Module | Loaded | None = None,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    target: str | Sequence[str] = "onnx",
+    arch: str | None = None,
+    arch_args: Mapping[str, object] | None = None,
+    allow: Sequence[str] = (),
+    allow_partial: bool = False,
+    trust_torchscript: bool = False,
+    state_dict_key: str | None = None,
+    inputs: Sequence[str | InputSpec] | None = None,
+    inputs_from: str | os.PathLike[str] | None = None,
+    batch: Sequence[int] = (1, 8),
+    opset: int | None = None,
+    external_data: bool | None = None,
+    sm: Sequence[int] = (),
+    tf32: bool = False,
+    atol: float | None = None,
+    rtol: float | None = None,
+    keep_failed: bool = False,
+    fold: bool = True,
+    simplify: bool = True,
+    observe: Observer = silent,
+) -> Conversion:
+    """Convert a trained model, prove the result, and publish it; or publish nothing.
+
+    Args:
+        model: A live module, or a file: a pickled module, a checkpoint, ``.safetensors``, ``.pt2``,
+            TorchScript, ``.onnx``; None with ``arch``.
+        output: Where the main artifact goes; None: the model's name with the target's suffix, in the
+            current folder.
+        target: ``onnx``, ``trt``, ``trt-rtx``, ``torchscript``, ``pt2``; several share one capture.
+        arch: ``package.module:factory`` that builds the module.
+        arch_args: Its keyword arguments.
+        allow: Classes, or modules of classes, that a pickle may make live.
+        allow_partial: Whether keys may be missing or left over.
+        trust_torchscript: Whether a TorchScript archive, which runs code when it is loaded, is loaded.
+        state_dict_key: Which entry of the checkpoint holds the weights.
+        inputs: ``[name:]Nx3x224x224[:dtype]``, one an input.
+        inputs_from: Real samples, ``.npz`` or ``.pt``.
+        batch: Batch sizes to verify at; the largest bounds a TensorRT engine.
+        opset: Of the ONNX file; None: 18.
+        external_data: Whether weights go into a file of their own; None: over 2 GB.
+        sm: Compute capabilities to build a TensorRT-RTX engine for: 89 is sm_89.
+        tf32: Whether TensorRT may use TF32.
+        atol: With ``rtol``, replaces the yardstick.
+        rtol: See ``atol``.
+        keep_failed: Whether files that failed the verification are kept under another name.
+        fold: Whether BatchNorm is folded.
+        simplify: Whether onnxsim runs.
+        observe: Told of progress.
+
+    Raises:
+        ConversionFailed: A runtime disagrees with the reference, or samples are not independent.
+        UsageError: An option or the destination cannot be used.
+        Refused: The model cannot be read, or cannot be exported truthfully.
+        ExportError: It cannot be expressed in the target.
+        MissingRuntime: A library that is needed is not installed.
+    """
+    targets = parse_targets(target)
+    batches = _batches(batch)
+    timer = Timer(observe)
+    with stage(timer, "load"):
+        loaded = load(
+            model,
+            arch=arch,
+            arch_args=arch_args,
+            allow=allow,
+            allow_partial=allow_partial,
+            trust_torchscript=trust_torchscript,
+            state_dict_key=state_dict_key,
+        )
+    destination = _destination(output, loaded, targets[0])
+    with Staging(destination) as staging:
+        real = Path(inputs_from) if inputs_from is not None else None
+        subject = subject_of(loaded, inputs, real, opset, timer)
+        before = _size(loaded, subject.graph)
+        with stage(timer, "rewrite"):
+            rewritten = rewrite(
+                subject.graph, subject.batch_norms, fold=fold, simplify=simplify, observe=timer
+            )
+        stem = staging.folder / _stem(destination, targets[0])
+        engine = EngineOptions(batch=_profile(batches), sm=tuple(sm), tf32=tf32)
+        with stage(timer, "build"):
+            built = build(
+                rewritten.model, subject, targets, stem, engine, external_data, timer
+            )
+        with stage(timer, "verify"):
+            parity = verify_build(
+                subject, built, batches, atol=atol, rtol=rtol, tf32=tf32, observe=timer
+            )
+        options = {
+            "batch": batches,
+            "opset": rewritten.model.opset_imports.get(""),
+            "external_data": external_data,
+            "sm": sm,
+            "tf32": tf32,
+            "atol": atol,
+            "rtol": rtol,
+            "fold": fold,
+            "simplify": simplify,
+        }
+        facts = Facts(
+            source=Source.of(loaded),
+            examples=subject.examples,
+            targets=targets,
+            options=options,
+            ledger=rewritten.ledger,
+            parity=parity,
+            before=before,
+            after=_after(built, rewritten),
+            passes=rewritten.passes,
+            notes=(*subject.notes, *_engine_notes(built)),
+            seconds=timer.seconds,
+        )
+        return _publish(staging, destination, built, facts, keep_failed, timer)
+
+
+def _batches(batch: Sequence[int]) -> tuple[int, ...]:
+    if not batch or any(size < 1 for size in batch):
+        raise UsageError(f"batch sizes {list(batch)}", "each must be at least 1", "Say --batch 1,8.")
+    return tuple(dict.fromkeys(batch))
+
+
+def _profile(batches: Sequence[int]) -> tuple[int, int, int]:
+    """Smallest, usual and largest batch of an engine: the usual one is the middle of those named."""
+    ordered = sorted(batches)
+    return 1, ordered[len(ordered) // 2], ordered[-1]
+
+
+def _destination(output: str | os.PathLike[str] | None, loaded: Loaded, target: str) -> Path:
+    suffix = SUFFIXES[target]
+    destination = Path(output) if output is not None else Path(loaded.name + suffix)
+    if loaded.path is None or destination.resolve() != loaded.path.resolve():
+        return destination
+    if output is not None:
+        raise UsageError(f"output {output}", "it is the model itself", "Name another with -o.")
+    return Path(f"{loaded.name}.folded{suffix}")
+
+
+def _stem(destination: Path, target: str) -> str:
+    """The name that the files of all targets share: the destination's, less its own suffix."""
+    name = destination.name
+    return name.removesuffix(SUFFIXES[target]) if name.endswith(SUFFIXES[target]) else destination.stem
+
+
+def _size(loaded: Loaded, graph: ir.Model) -> Size:
+    bytes_ = loaded.path.stat().st_size if loaded.path else weight_bytes(graph)
+    return Size(bytes_, graph.graph.num_nodes())
+
+
+def _after(built: Sequence[Artifact], rewritten: Rewritten) -> Size:
+    main = built[0]
+    total = sum(path.stat().st_size for path in (main.path, *main.beside))
+    return Size(total, rewritten.model.graph.num_nodes())
+
+
+def _engine_notes(built: Sequence[Artifact]) -> list[str]:
+    return [artifact.engine.assumed for artifact in built if artifact.engine and artifact.engine.assumed]
+
+
+def _publish(
+    staging: Staging,
+    destination: Path,
+    built: Sequence[Artifact],
+    facts: Facts,
+    keep_failed: bool,
+    observe: Observer,
+) -> Conversion:
+    """Move everything into place at once; or, where a check failed, nothing."""
+    wanted = [artifact for artifact in built if artifact.wanted]
+    failed = not facts.parity.ok
+    names: list[str] = []
+    files: list[OutputFile] = []
+    for artifact in wanted:
+        for staged, role in _staged(artifact, facts):
+            name = destination.name if staged == wanted[0].path else staged.name
+            name = _failed_name(name) if failed and not name.endswith(".data") else name
+            os.replace(staged, staging.folder / name)
+            path = destination.parent / name
+            files.append(OutputFile.read(staging.folder / name, path, role))
+            names.append(name)
+    facts = replace(facts, files=tuple(files))
+    report = f"{names[0]}.report.json"
+    write_report(staging.folder / report, document(facts))
+    conversion = Conversion(
+        path=files[0].path,
+        files=(*(file.path for file in files), destination.parent / report),
+        ledger=facts.ledger,
+        parity=facts.parity,
+        report=destination.parent / report,
+        facts=facts,
+    )
+    if not failed or keep_failed:
+        with stage(observe, "publish"):
+            staging.commit(names[0], [*names[1:], report])
+    try:
+        facts.parity.raise_for_failure()
+    except ParityFailure as failure:
+        raise ConversionFailed(failure, conversion, keep_failed) from None
+    return conversion
+
+
+def _staged(artifact: Artifact, facts: Facts) -> list[tuple[Path, str]]:
+    """The artifact's files in the staging folder, with their roles."""
+    if artifact.engine is None:
+        role = artifact.target
+        return [(artifact.path, role), *((path, "external data") for path in artifact.beside)]
+    sidecar = write_sidecar(
+        artifact.path,
+        artifact.engine,
+        onnx_sha256=artifact.onnx_sha256,
+        ledger=ledger_json(facts.ledger),
+        parity=parity_json(facts.parity),
+    )
+    return [(artifact.path, "engine"), (sidecar, "sidecar")]
+
+
+def _failed_name(name: str) -> str:
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}.failed{dot}{suffix}"

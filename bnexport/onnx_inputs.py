@@ -1,0 +1,74 @@
+"""Example inputs for an ONNX graph: its own declared inputs, and what the user adds where an axis is free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+
+from bnexport.errors import UsageError
+from bnexport.inputs import Examples, InputSpec
+
+__all__ = ["examples_of"]
+
+_NAMES = {"float": "float32", "double": "float64"}
+
+
+def examples_of(
+    graph: ir.Model, given: Sequence[InputSpec] = (), data: Path | None = None
+) -> Examples:
+    """Examples that fit the inputs of ``graph``.
+
+    Args:
+        graph: A file as it was read.
+        given: What the user says; an input without a name is matched by its place.
+        data: A file of real samples.
+
+    Raises:
+        UsageError: A name is not an input of the graph, or an axis other than the batch is free and
+            nothing says its size.
+    """
+    values = [value for value in graph.graph.inputs if value.name not in graph.graph.initializers]
+    names = [value.name or "" for value in values]
+    if data is not None:
+        from bnexport.input_files import read_arrays
+
+        return read_arrays(data, names)
+    chosen = _by_name(given, names)
+    specs = tuple(chosen.get(value.name or "") or _spec(value) for value in values)
+    return Examples(specs)
+
+
+def _by_name(given: Sequence[InputSpec], names: Sequence[str]) -> dict[str, InputSpec]:
+    chosen: dict[str, InputSpec] = {}
+    for index, spec in enumerate(given):
+        name = spec.name or (names[index] if index < len(names) else "")
+        if name not in names:
+            raise UsageError(
+                f"the model has no input {spec.name or index!r}", "", f"It has: {', '.join(names)}."
+            )
+        chosen[name] = InputSpec(name, spec.shape, spec.dtype)
+    return chosen
+
+
+def _spec(value: ir.Value) -> InputSpec:
+    name = value.name or ""
+    if value.shape is None or value.dtype is None:
+        raise UsageError(f"input {name!r} has no declared shape", "", _hint(name, ()))
+    sizes: list[int | None] = []
+    for axis, size in enumerate(value.shape):
+        if axis == 0 and not isinstance(size, int):
+            sizes.append(None)
+        elif isinstance(size, int):
+            sizes.append(size)
+        else:
+            why = f"axis {axis} ({size}) is free"
+            raise UsageError(f"input {name!r} needs a shape", why, _hint(name, value.shape))
+    dtype = value.dtype.name.lower()
+    return InputSpec(name, tuple(sizes), _NAMES.get(dtype, dtype))
+
+
+def _hint(name: str, shape: Sequence[object]) -> str:
+    sizes = [str(size) if isinstance(size, int) else "224" for size in shape][1:] or ["3", "224", "224"]
+    return f"Say it with --input {name}:{'x'.join(['N', *sizes])}."

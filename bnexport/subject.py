@@ -1,0 +1,119 @@
+"""What is converted: a graph, the examples to run it on, and the reference to hold it against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+
+from bnexport.capture import capture
+from bnexport.errors import UsageError
+from bnexport.events import Observer, stage
+from bnexport.health import BatchNormFacts, batch_norms, examine
+from bnexport.inputs import Examples, InputSpec, complete, infer, parse_input, read_inputs
+from bnexport.load.loaded import Loaded
+from bnexport.parity import OnnxReference, Reference, reference_for
+from bnexport.onnx_inputs import examples_of
+from bnexport.passes.modules import unwrap
+from bnexport.prepare import prepare
+from bnexport.signature import Plain
+
+__all__ = ["Subject", "subject_of"]
+
+Inputs = Sequence[str | InputSpec] | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model ready to be rewritten and judged.
+
+    Attributes:
+        graph: As captured, nothing folded; used up by the rewriting.
+        examples: Where batches come from.
+        reference: The truth.
+        outputs: The names of the outputs, in order.
+        batch_norms: Those of the module, for the ledger.
+        plain: The prepared module; None for an ONNX file.
+        program: What the graph was translated from; None for an ONNX file.
+        notes: Sentences for the summary.
+    """
+
+    graph: ir.Model
+    examples: Examples
+    reference: Reference
+    outputs: tuple[str, ...]
+    batch_norms: tuple[BatchNormFacts, ...] = ()
+    plain: Plain | None = None
+    program: torch.export.ExportedProgram | None = None
+    notes: tuple[str, ...] = ()
+
+
+def subject_of(
+    loaded: Loaded, inputs: Inputs, inputs_from: Path | None, opset: int | None, observe: Observer
+) -> Subject:
+    """Prepare, examine and capture what was loaded.
+
+    Raises:
+        Refused: The module cannot be exported truthfully.
+        ExportError: It cannot be captured.
+        UsageError: The inputs do not fit it, or cannot be inferred.
+    """
+    if inputs and inputs_from:
+        raise UsageError("inputs are given twice", "by shape and from a file", "Give one of them.")
+    specs = tuple(parse_input(item) if isinstance(item, str) else item for item in inputs or ())
+    if isinstance(loaded.model, ir.Model):
+        return _of_graph(loaded, loaded.model, specs, inputs_from)
+    return _of_module(loaded, loaded.model, specs, inputs_from, opset, observe)
+
+
+def _of_module(
+    loaded: Loaded,
+    module: torch.nn.Module,
+    specs: tuple[InputSpec, ...],
+    inputs_from: Path | None,
+    opset: int | None,
+    observe: Observer,
+) -> Subject:
+    with stage(observe, "prepare"):
+        examples = _examples(unwrap(module)[0], loaded, specs, inputs_from)
+        prepared = prepare(module, examples)
+    plain = Plain(prepared.module, [spec.name for spec in examples.specs]).eval()
+    sample = examples.batch(2)
+    with stage(observe, "examine"):
+        examine(prepared.module, sample)
+        with torch.no_grad():
+            plain(*sample)
+    with stage(observe, "capture"):
+        captured = capture(plain, examples, opset)
+    return Subject(
+        captured.model,
+        examples,
+        reference_for(plain, sample),
+        plain.outputs,
+        batch_norms(prepared.module),
+        plain,
+        captured.program,
+        prepared.notes,
+    )
+
+
+def _of_graph(
+    loaded: Loaded, graph: ir.Model, specs: tuple[InputSpec, ...], inputs_from: Path | None
+) -> Subject:
+    examples = examples_of(graph, specs, inputs_from)
+    outputs = tuple(value.name or "" for value in graph.graph.outputs)
+    given = ir.to_proto(graph).SerializeToString()
+    return Subject(graph, examples, OnnxReference(given), outputs)
+
+
+def _examples(
+    module: torch.nn.Module, loaded: Loaded, specs: tuple[InputSpec, ...], inputs_from: Path | None
+) -> Examples:
+    if inputs_from:
+        return read_inputs(inputs_from, module)
+    if specs:
+        return Examples(complete(specs, module))
+    return infer(module, loaded.example)

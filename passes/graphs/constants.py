@@ -1,0 +1,45 @@
+"""Constants first: what depends on constants alone is computed, so that weights are seen as weights.
+
+The exporter writes a computed bias for each Conv without one and leaves parametrised weights (weight norm,
+a transposed Linear, a hand-written scale) as small graphs; none of them could be folded as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+__all__ = ["FoldConstants"]
+
+# In elements. The exporter's own limits (8,192 in, 262,144 out) leave large weights uncomputed; past
+# these, a ConstantOfShape could ask for more memory than the model itself.
+LARGEST_INPUT = 1 << 31
+LARGEST_OUTPUT = 1 << 28
+
+
+class FoldConstants(ir.passes.InPlacePass):
+    """Evaluate what is constant, turn every Constant node into an initializer, drop what is unread."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold in place."""
+        from onnxscript import optimizer
+
+        noisy = logging.getLogger("onnxscript")
+        level = noisy.level
+        noisy.setLevel(logging.ERROR)
+        try:
+            result = optimizer.fold_constants(
+                model,
+                onnx_shape_inference=False,
+                input_size_limit=LARGEST_INPUT,
+                output_size_limit=LARGEST_OUTPUT,
+            )
+        finally:
+            noisy.setLevel(level)
+        lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        identities = common.IdentityEliminationPass()(model)
+        unused = common.RemoveUnusedNodesPass()(model)
+        changed = [result.modified, lifted.modified, identities.modified, unused.modified]
+        return ir.passes.PassResult(model, any(changed))

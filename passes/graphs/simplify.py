@@ -1,0 +1,53 @@
+"""onnxsim for what is not ours: dead ends, no-op casts, pads and transposes, duplicate subexpressions."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from bnexport.passes.graphs.naming import KIND, MODULE
+
+__all__ = ["Simplify"]
+
+# onnxsim keeps the model several times in memory and serialises it whole.
+LARGEST_BYTES = 1 << 30
+
+# Its own BatchNorm fusion has no ledger, and three of its optimisers change results in silence:
+# eliminate_nop_with_unit drops x * 1 that broadcasts; fuse_pad_into_pool turns zeros into -inf; fuse_qkv
+# rounds again.
+SKIPPED = ["fuse_bn_into_conv", "eliminate_nop_with_unit", "fuse_pad_into_pool", "fuse_qkv"]
+
+
+class Simplify(ir.passes.FunctionalPass):
+    """Run onnxsim; a model of more than 1 GiB is left as it is."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Return the simplified model, with the nodes' origins kept."""
+        import onnxsim
+
+        if weight_bytes(model) > LARGEST_BYTES:
+            return ir.passes.PassResult(model, False)
+        before = model.graph.num_nodes()
+        proto, _ = onnxsim.simplify(
+            ir.to_proto(model), skip_fuse_bn=True, skipped_optimizers=SKIPPED
+        )
+        simplified = ir.from_proto(proto)
+        _restore_origins(simplified, model)
+        return ir.passes.PassResult(simplified, simplified.graph.num_nodes() != before)
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """What the initializers take."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def _restore_origins(simplified: ir.Model, model: ir.Model) -> None:
+    """onnxsim drops metadata: find each node again by the name of what it computes."""
+    origins = {
+        value.name: node.metadata_props
+        for node in ir.traversal.RecursiveGraphIterator(model.graph)
+        for value in node.outputs
+    }
+    for node in ir.traversal.RecursiveGraphIterator(simplified.graph):
+        found = origins.get(node.outputs[0].name, {})
+        node.metadata_props.update({k: v for k, v in found.items() if k in (MODULE, KIND)})
