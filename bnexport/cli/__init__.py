@@ -1,1 +1,5 @@
-"""TODO"""
+"""The command line: parse, one API call, print, exit code."""
+
+from bnexport.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,99 @@
+"""``bnexport convert``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bnexport.cli.answer import Answer
+from bnexport.cli.command import Command
+from bnexport.cli.mode import Mode
+from bnexport.cli.options import (
+    TARGETS,
+    counts,
+    input_options,
+    load_options,
+    speech_options,
+    targets,
+    tolerance_options,
+)
+from bnexport.cli.progress import progress
+
+__all__ = ["convert_command"]
+
+
+@click.command("convert", cls=Command)
+@click.argument("model", required=False)
+@click.option("-o", "--output", metavar="PATH", help="The file to write.  [default: by the model]")
+@click.option(
+    "--target",
+    callback=targets,
+    multiple=True,
+    metavar=f"[{'|'.join(TARGETS)}]",
+    help="What to write; separate several by commas.  [default: onnx]",
+)
+@load_options
+@input_options
+@click.option(
+    "--opset", type=click.IntRange(min=1), metavar="N", help="The ONNX opset.  [default: 18]"
+)
+@click.option(
+    "--external-data/--no-external-data",
+    default=None,
+    help="Keep the weights in a file beside the ONNX file.  [default: above 2 GB]",
+)
+@click.option(
+    "--sm",
+    callback=counts,
+    metavar="N[,N...]",
+    help="Compute capabilities to build an engine for, as in 80,86,89,120.",
+)
+@click.option("--tf32", is_flag=True, help="Let TensorRT round float32 to TF32.")
+@click.option("--no-fold", is_flag=True, help="Leave every BatchNorm where it is.")
+@click.option("--no-simplify", is_flag=True, help="Leave out onnxsim.")
+@tolerance_options
+@click.option(
+    "--keep-failed", is_flag=True, help="Keep what failed verification, under another name."
+)
+@click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
+@click.option("--print-passes", is_flag=True, help="Print what each pass did.")
+@speech_options
+@click.pass_context
+def convert_command(
+    ctx: click.Context,
+    /,
+    model: str | None,
+    target: tuple[str, ...],
+    no_fold: bool,
+    no_simplify: bool,
+    ledger: bool,
+    print_passes: bool,
+    **options: Any,
+) -> Answer:
+    """Convert MODEL: a pickled module, a checkpoint, .safetensors, .pt2, TorchScript or ONNX.
+
+    What MODEL is, its content says, not its name. Without MODEL, --arch alone gives the network
+    with the weights that its factory makes. The result is verified against PyTorch in float64
+    before it is published, and nothing is published when that fails.
+    """
+    if model is None and options["arch"] is None:
+        raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
+    mode: Mode = ctx.find_object(Mode) or Mode()
+    with progress(quiet=mode.quiet) as observe:
+        from bnexport.cli.summary import show_summary
+        from bnexport.convert import convert
+
+        conversion = convert(
+            model,
+            target=target or ("onnx",),
+            fold=not no_fold,
+            simplify=not no_simplify,
+            observe=observe,
+            **options,
+        )
+    document = conversion.to_json()
+    return Answer(
+        document,
+        lambda console: show_summary(console, document, every_row=ledger, every_pass=print_passes),
+    )

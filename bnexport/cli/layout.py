@@ -1,0 +1,67 @@
+"""The two shapes that the terminal output is made of: labelled lines and plain tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from bnexport.cli.printable import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["BAD", "GOOD", "Cell", "columns", "fields", "rows", "size", "words"]
+
+LABEL = 9
+GOOD, BAD = "green", "bold red"
+
+Cell = str | Text
+
+
+def fields(console: Console, pairs: Iterable[tuple[str, Cell]]) -> None:
+    """Lines of a label and a text that wraps beside it."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=LABEL, style="dim")
+    table.add_column(overflow="fold")
+    for label, text in pairs:
+        table.add_row(label, words(text))
+    if table.row_count:
+        console.print(table)
+
+
+def columns(*headers: str, wide: str) -> Table:
+    """An empty table; ``wide`` is the left-aligned column that takes the room that is left."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for header in headers:
+        if header == wide:
+            table.add_column(header, overflow="fold")
+        else:
+            table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def rows(console: Console, table: Table, cells: Iterable[Sequence[Cell]]) -> None:
+    """Fill the table and print it, indented."""
+    from rich.padding import Padding
+
+    for row in cells:
+        table.add_row(*map(words, row))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def words(text: Cell) -> Text:
+    """``text`` as rich shows it, without control characters or markup."""
+    return text if isinstance(text, Text) else Text(printable(text))
+
+
+def size(count: int) -> str:
+    """``count`` bytes, in the unit that leaves at most three digits before the point."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
