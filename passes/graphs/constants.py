@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
@@ -41,5 +42,20 @@ class FoldConstants(ir.passes.InPlacePass):
         lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         identities = common.IdentityEliminationPass()(model)
         unused = common.RemoveUnusedNodesPass()(model)
+        _lay_out(model)
         changed = [result.modified, lifted.modified, identities.modified, unused.modified]
         return ir.passes.PassResult(model, any(changed))
+
+
+def _lay_out(model: ir.Model) -> None:
+    """Give every constant row-major memory: a transposed weight is a view, a channels-last one strided.
+
+    The pass that shares equal initializers hashes the memory as it lies.
+    """
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or isinstance(tensor, ir.ExternalTensor | ir.StringTensor):
+            continue
+        numbers = tensor.numpy()
+        if not numbers.flags.c_contiguous:
+            value.const_value = ir.tensor(np.ascontiguousarray(numbers), tensor.dtype, value.name)

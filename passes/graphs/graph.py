@@ -67,7 +67,8 @@ def set_constant(node: ir.Node, index: int, new: Array, like: ir.DataType, names
     """Make input ``index`` a constant of the node's own, rounded once from float64 to ``like``."""
     role = _ROLES.get((node.op_type, index), f"input{index}")
     name = names.fresh(f"{node.outputs[0].name}.{role}")
-    value = ir.val(name, const_value=ir.tensor(new.astype(like.numpy()), like, name))
+    rounded = np.ascontiguousarray(new.astype(like.numpy()))
+    value = ir.val(name, const_value=ir.tensor(rounded, like, name))
     _graph_of(node).register_initializer(value)
     node.resize_inputs(max(index + 1, len(node.inputs)))
     node.replace_input_with(index, value)
