@@ -1,1 +1,1 @@
-"""TODO"""
+"""Build: what each target writes, one file a target."""

@@ -1,0 +1,253 @@
+"""Publish: files are staged beside their destination and move into place together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bnexport.disk import file_sha256, fsync, is_disk_failure, locked, output_errors, try_lock
+from bnexport.errors import OutputError
+
+__all__ = ["Staging", "file_sha256"]
+
+_LEFTOVER = re.compile(r"\..*\.bnexport-\d+-[0-9a-f]{8}", re.DOTALL)
+_DATA = re.compile(r".+\.[0-9a-f]{16}\.data", re.DOTALL)
+_RECORD = ".commit"
+
+
+class Staging:
+    """A hidden folder beside ``destination``, and the one way out of it.
+
+    `commit` moves files in this order: data files named by their hash, then the others, then the
+    main file, whose ``os.replace`` is the one commit point. Before the first move, every file that
+    will be replaced is kept as a hard link in the staging folder. So whatever stops the process
+    before the commit point (an exception, Ctrl-C, ``kill -9``, a power cut) can be undone from what
+    is on the disk: while the main file is still staged, the kept files go back. After an exception
+    that happens at once; after a kill, in the next run that stages into the same folder. Between a
+    kill amid the moves and that run, the older main file is whole but a sidecar may be the new one,
+    which the hash in the sidecar tells.
+
+    The staging folder is locked while its process lives, so a leftover is known by its lock being
+    free: process ids that are used again and containers that share a disk do not confuse it. On a
+    file system without ``flock`` for folders, leftovers stay.
+
+    Args:
+        destination: Where the main file will be published.
+
+    Attributes:
+        destination: As given.
+        folder: Where to stage, inside the ``with`` block.
+
+    Raises:
+        OutputError: The folder does not exist or cannot be written, or the destination is no file.
+    """
+
+    def __init__(self, destination: Path) -> None:
+        self.destination = Path(destination)
+        self._parent = _writable_parent(self.destination)
+        self._lock: int | None = None
+        self.folder = self._parent
+
+    def __enter__(self) -> Self:
+        name = f".{self.destination.name[:100]}.bnexport-{os.getpid()}-{secrets.token_hex(4)}"
+        with output_errors(self.destination), locked(self._parent):
+            _sweep(self._parent)
+            folder = self._parent / name
+            folder.mkdir(mode=0o700)
+            self._lock = try_lock(folder)
+            self.folder = folder
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            with output_errors(self.destination), locked(self._parent):
+                _settle(self.folder)
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+        if error is not None and is_disk_failure(error):
+            with output_errors(self.destination):
+                raise error
+
+    def require_space(self, needed: int) -> None:
+        """Check the room on the destination's file system before work is spent.
+
+        Raises:
+            OutputError: Fewer than ``needed`` bytes are free.
+        """
+        with output_errors(self.destination):
+            free = shutil.disk_usage(self._parent).free
+        if free < needed:
+            why = f"{needed / 2**20:.0f} MiB are needed and {free / 2**20:.0f} MiB are free"
+            raise OutputError(f"no room in {self._parent}", why, "Free some, or write elsewhere")
+
+    def commit(self, main: str, others: Sequence[str] = ()) -> tuple[Path, ...]:
+        """Publish staged files, once; data files that only a replaced file named are removed.
+
+        Args:
+            main: The name of the file whose arrival makes the rest valid.
+            others: The names of data files, sidecars, reports and further artifacts.
+
+        Returns:
+            The published paths, the main one first, then ``others`` in their order.
+
+        Raises:
+            OutputError: Something could not be written; what was there before is there again.
+        """
+        order = [*sorted(others, key=lambda name: not _DATA.fullmatch(name)), main]
+        with output_errors(self.destination), locked(self._parent):
+            try:
+                _keep_previous(self.folder, order)
+                _move(self.folder, order)
+            except BaseException:
+                _undo(self.folder)
+                raise
+            with contextlib.suppress(OSError):  # the commit stands; a file too many does no harm
+                _remove_stale_data(self.folder / _RECORD, set(order))
+        return tuple(self.destination.parent / name for name in (main, *others))
+
+
+def _writable_parent(destination: Path) -> Path:
+    with output_errors(destination):
+        if destination.is_dir():
+            raise OutputError(f"{destination} is a folder", "", "Name a file in it")
+        if destination.exists() and not destination.is_file():
+            raise OutputError(f"{destination} is not a regular file", "it cannot be replaced")
+        parent = destination.parent
+        what = f"cannot write {destination}"
+        if not parent.exists():
+            raise OutputError(what, f"folder {parent} does not exist", f"Type `mkdir -p {parent}`")
+        if not parent.is_dir():
+            raise OutputError(what, f"{parent} is not a folder")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(what, f"no permission to write in {parent}")
+        return parent.resolve()
+
+
+def _keep_previous(folder: Path, names: Sequence[str]) -> None:
+    """Make the staged files durable, and a way back: what will be replaced, and the moves."""
+    for name in names:
+        if os.path.basename(name) != name:
+            raise OutputError(f"{name!r} is not a plain file name")
+        fsync(folder / name)
+    record = folder / _RECORD
+    record.mkdir()
+    moves = []
+    for index, name in enumerate(names):
+        replaces = os.path.lexists(folder.parent / name)
+        if replaces:
+            _keep(folder.parent / name, record / f"{index}.old")
+        moves.append([name, replaces])
+    draft = record / "draft"
+    draft.write_text(json.dumps(moves), encoding="utf-8")
+    for path in (draft, record, folder):
+        fsync(path)
+    os.replace(draft, record / "moves")
+    fsync(record)
+
+
+def _keep(path: Path, kept: Path) -> None:
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, kept, follow_symlinks=False)
+        if not kept.is_symlink():
+            fsync(kept)
+
+
+def _move(folder: Path, names: Sequence[str]) -> None:
+    *others, main = names
+    for name in others:
+        os.replace(folder / name, folder.parent / name)
+    fsync(folder.parent)
+    os.replace(folder / main, folder.parent / main)
+    fsync(folder.parent)
+
+
+def _undo(folder: Path) -> None:
+    """Put back what was replaced, unless the main file has moved: then the commit stands.
+
+    May be stopped at any point and begun again.
+    """
+    note = folder / _RECORD / "moves"
+    if not note.exists():
+        return
+    moves = json.loads(note.read_text(encoding="utf-8"))
+    if (folder / moves[-1][0]).exists():
+        for index, (name, replaced) in enumerate(moves):
+            kept, published = folder / _RECORD / f"{index}.old", folder.parent / name
+            if replaced and os.path.lexists(kept):
+                os.replace(kept, published)
+            elif not replaced and not (folder / name).exists():
+                published.unlink(missing_ok=True)
+        fsync(folder.parent)
+    note.unlink()
+
+
+def _settle(folder: Path) -> None:
+    """Undo a commit that did not come to its point, then remove the staging folder."""
+    _undo(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Settle our own staging folders whose process is gone."""
+    for folder in parent.iterdir():
+        lock = try_lock(folder) if _is_ours(folder) else None
+        if lock is not None:
+            try:
+                _settle(folder)
+            finally:
+                os.close(lock)
+
+
+def _is_ours(folder: Path) -> bool:
+    """A staging folder of this user's: where all may write, a stranger's is not obeyed."""
+    if not _LEFTOVER.fullmatch(folder.name):
+        return False
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def _remove_stale_data(record: Path, published: set[str]) -> None:
+    """Remove data files that a replaced file named and that no ONNX file beside them names now."""
+    parent = record.parent.parent
+    candidates = [p for p in parent.iterdir() if _DATA.fullmatch(p.name)]
+    candidates = [path for path in candidates if path.name not in published]
+    if not candidates:
+        return
+    replaced = list(record.glob("*.old"))
+    present = [path for path in parent.iterdir() if path.suffix == ".onnx"]
+    for path in candidates:
+        if _named_in(path.name, replaced) and not _named_in(path.name, present):
+            path.unlink()
+
+
+def _named_in(name: str, files: Iterable[Path]) -> bool:
+    return any(_contains(path, os.fsencode(name)) for path in files)
+
+
+def _contains(path: Path, word: bytes) -> bool:
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with (
+        path.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        return content.find(word) >= 0
