@@ -17,8 +17,8 @@ class Check:
         runtime: Name, version and device, as shown: ``ONNX Runtime 1.32.0 (cpu)``.
         precision: The arithmetic the runtime was asked for: ``float32``, ``tf32``, ``float16``.
         batch: The number of samples run together.
-        kind: ``agreement`` with the reference; ``alone``: each sample run by itself against the same
-            sample in the batch; ``neighbours``: the other samples replaced.
+        kind: ``agreement`` with the reference; ``alone``: each sample run by itself against the
+            same sample in the batch; ``neighbours``: the other samples replaced.
         output: The name of the output.
         max_abs: max |a - b|.
         relative: ||a - b|| / ||b||.
@@ -28,6 +28,10 @@ class Check:
         worst: Index of the element where |a - b| is largest.
         passed: The verdict.
         detail: One sentence, where there is something to say (a failure always has one).
+        peak: max |a - b| / max |b|: a single broken element of a large output shows here.
+        peak_limit: What ``peak`` was held against.
+        ratio: How much of its limit the worst measure used; passed means 1 or less, infinite means
+            that nothing could be measured (another shape, NaN, a runtime that failed).
     """
 
     runtime: str
@@ -42,11 +46,19 @@ class Check:
     worst: tuple[int, ...]
     passed: bool
     detail: str = ""
+    peak: float = 0.0
+    peak_limit: float = 0.0
+    ratio: float = 0.0
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A check that could not be made, and why: ``built for sm_89, not executed: no CUDA device``."""
+    """A check that could not be made, and why.
+
+    Attributes:
+        runtime: What would have run.
+        reason: ``built for sm_89, not executed: no CUDA device``.
+    """
 
     runtime: str
     reason: str
@@ -61,7 +73,8 @@ class Parity:
         checks: In the order in which they were made; never empty.
         skipped: What was asked for and could not be checked.
         batches: The batch sizes run.
-        multiple: The stated multiple of the yardstick that a runtime may err by; None with explicit tolerances.
+        multiple: The stated multiple of the yardstick that a runtime may err by; None with
+            explicit tolerances.
     """
 
     reference: str

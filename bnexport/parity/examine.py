@@ -1,0 +1,194 @@
+"""Put one runtime through a trial: agreement at each batch size, then batch invariance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from bnexport.parity import invariance
+from bnexport.parity.arrays import Array, Arrays
+from bnexport.parity.invariance import Pair
+from bnexport.parity.judge import Subject, Tolerances, failed, judge
+from bnexport.parity.reference import Reference
+from bnexport.parity.result import Check
+from bnexport.parity.runner import RunFailed, Runner, label
+from bnexport.parity.trial import Trial
+
+__all__ = ["Examiner"]
+
+# Rounding that takes a hundredth of the output is worth a sentence, whoever agrees with it.
+_FAR = 1e-2
+_EVERY = "all outputs"
+_REDUCED = ("float16", "bfloat16")
+_CAUSE = "something computes over the batch, such as a BatchNorm with batch statistics"
+
+
+class Examiner:
+    """Judges runtimes on one trial.
+
+    Args:
+        trial: The inputs and what the reference makes of them.
+        tolerances: In place of the yardstick.
+        check_invariance: Whether samples are also run alone and beside other neighbours.
+    """
+
+    def __init__(
+        self, trial: Trial, tolerances: Tolerances | None, check_invariance: bool = True
+    ) -> None:
+        self._trial, self._tolerances = trial, tolerances
+        self._check_invariance = check_invariance
+
+    def runtime(self, runner: Runner) -> list[Check]:
+        """Every check of one runtime; one that cannot open or run the model fails."""
+        batches = self._trial.batches
+        checks: list[Check] = []
+        try:
+            with runner:
+                for n in batches:
+                    checks += self._batch(runner, n)
+        except RunFailed as failure:
+            checks.append(failed(_subject(runner, batches[0], "agreement", _EVERY), str(failure)))
+        return checks
+
+    def own(self, reference: Reference) -> list[Check]:
+        """The model in its own arithmetic: it agrees by definition.
+
+        Unless it gives NaN, or other outputs each time. Where it is the reference itself, only the
+        batch can tell something of it.
+        """
+        checks: list[Check] = []
+        runner, trial = reference.own, self._trial
+        with runner:
+            checks += self._repeat(runner)
+            for n in trial.batches:
+                outputs = (
+                    trial.rounded[n]
+                    if reference.rounding is runner
+                    else runner.run(trial.inputs[n])
+                )
+                agreement = [self._forgive(check) for check in self._agreement(runner, n, outputs)]
+                if runner is not reference.runner:
+                    checks += agreement
+                checks += self._invariance(runner, n, outputs, agreement)
+        return checks
+
+    def _batch(self, runner: Runner, n: int) -> list[Check]:
+        try:
+            outputs = runner.run(self._trial.inputs[n])
+            agreement = self._agreement(runner, n, outputs)
+            return agreement + self._invariance(runner, n, outputs, agreement)
+        except RunFailed as failure:
+            detail = f"batch {n}: {failure}"
+            return [failed(_subject(runner, n, "agreement", _EVERY), detail)]
+
+    def _agreement(self, runner: Runner, n: int, outputs: Arrays) -> list[Check]:
+        names, truth = self._trial.names, self._trial.truth[n]
+        if len(outputs) != len(names):
+            detail = f"{len(outputs)} outputs, the reference has {len(names)} ({', '.join(names)})"
+            return [failed(_subject(runner, n, "agreement", _EVERY), detail)]
+        checks = []
+        for i, name in enumerate(names):
+            subject = _subject(runner, n, "agreement", name)
+            expected = self._trial.dtypes[i]
+            check = judge(
+                subject, outputs[i], truth[i], self._trial.yardsticks[i], self._tolerances
+            )
+            if outputs[i].dtype != expected and not _allowed_width(runner, outputs[i].dtype):
+                check = failed(subject, f"dtype {outputs[i].dtype} against {expected}")
+            checks.append(check)
+        return checks
+
+    def _forgive(self, check: Check) -> Check:
+        far = is_measured(check) and check.relative > _FAR
+        detail = (
+            f"{check.precision} alone puts this output {check.relative:.1e} from the reference: "
+            "no runtime can be judged closely"
+            if far
+            else ""
+        )
+        return replace(check, passed=True, detail=detail) if is_measured(check) else check
+
+    def _repeat(self, runner: Runner) -> Iterator[Check]:
+        n = self._trial.batches[0]
+        first, second = (runner.run(self._trial.inputs[n]) for _ in range(2))
+        for name, a, b in zip(self._trial.names, first, second, strict=True):
+            if not _same(a, b):
+                detail = (
+                    "two runs of the same input differ: the model draws random numbers, "
+                    "such as a Dropout that is live in eval mode"
+                )
+                yield failed(_subject(runner, n, "agreement", name), detail)
+
+    def _invariance(
+        self, runner: Runner, n: int, together: Arrays, agreement: list[Check]
+    ) -> list[Check]:
+        """Of the outputs that could be measured: what is broken already needs no second failure."""
+        if n == 1 or not self._check_invariance or len(agreement) != len(self._trial.names):
+            return []
+        measured = {i for i, check in enumerate(agreement) if is_measured(check)}
+        pairs = [*self._pairs(runner, n, together)]
+        return [self._moved(runner, n, kind, p) for kind, p in pairs if p.output in measured]
+
+    def _pairs(self, runner: Runner, n: int, together: Arrays) -> Iterator[tuple[str, Pair]]:
+        trial = self._trial
+        inputs, specs = trial.inputs[n], trial.specs
+        samples = invariance.samples_alone(n)
+        singles = [runner.run(invariance.pick(inputs, specs, sample)) for sample in samples]
+        for pair in invariance.alone(together, singles, samples, n):
+            yield "alone", pair
+        axes = [
+            invariance.batch_axis(one.shape, many.shape, n)
+            for one, many in zip(singles[0], together, strict=True)
+        ]
+        moved = runner.run(invariance.replaced(inputs, trial.others[n], specs))
+        for pair in invariance.neighbours(moved, together, axes, n):
+            yield "neighbours", pair
+
+    def _moved(self, runner: Runner, n: int, kind: str, pair: Pair) -> Check:
+        subject = _subject(runner, n, kind, self._trial.names[pair.output])
+        if pair.obstacle:
+            return _not_compared(subject, pair.obstacle)
+        yardstick = self._trial.yardsticks[pair.output]
+        check = judge(subject, pair.a, pair.b, yardstick, self._tolerances)
+        if not is_measured(check):
+            return check
+        detail = "" if check.passed else _sentence(kind, n, pair.samples[check.worst[0]], check)
+        return replace(check, worst=pair.place(check.worst), detail=detail)
+
+
+def is_measured(check: Check) -> bool:
+    """Whether there were two arrays to subtract."""
+    return bool(check.worst)
+
+
+def _subject(runner: Runner, n: int, kind: str, output: str) -> Subject:
+    sides = {
+        "agreement": (runner.name, "the reference"),
+        "alone": ("the sample by itself", "the sample in the batch"),
+        "neighbours": ("the sample beside other neighbours", "the sample in the batch"),
+    }[kind]
+    return Subject(label(runner), runner.precision, n, kind, output, sides)
+
+
+def _sentence(kind: str, n: int, sample: int, check: Check) -> str:
+    off = f"{check.relative:.1e} of the output, {check.ratio:.3g} times what rounding explains"
+    if kind == "alone":
+        return f"sample {sample} by itself is {off}, from itself in a batch of {n}: {_CAUSE}"
+    return f"sample {sample} moved by {off}, when the other samples were replaced: {_CAUSE}"
+
+
+def _not_compared(subject: Subject, detail: str) -> Check:
+    return replace(
+        failed(subject, detail), passed=True, max_abs=0.0, relative=0.0, peak=0.0, ratio=0.0
+    )
+
+
+def _allowed_width(runner: Runner, dtype: np.dtype[np.generic]) -> bool:
+    """A runtime of reduced precision may also give its outputs in it."""
+    return runner.precision in _REDUCED and dtype.name in (*_REDUCED, "float32")
+
+
+def _same(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and a.tobytes() == b.tobytes()

@@ -1,0 +1,175 @@
+"""Two files held against each other: ``bnexport verify A B``, where A is right by definition."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnexport.errors import MissingRuntime, Refused, UsageError
+from bnexport.events import Observer, silent
+from bnexport.inputs import Examples
+from bnexport.parity.arrays import from_torch
+from bnexport.parity.onnx_runner import OnnxRunner
+from bnexport.parity.reference import OnnxReference, Reference
+from bnexport.parity.result import Parity
+from bnexport.parity.runner import Nudged, Runner
+from bnexport.parity.torch_runner import ExportedRunner, TorchScriptRunner
+from bnexport.parity.verify import verify_runners
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["verify_files"]
+
+_ENGINE_HEADS = (b"ptrt", b"ftrt")
+_KINDS = "bnexport verifies ONNX files, TorchScript and torch.export archives, TensorRT engines"
+
+
+@dataclass(frozen=True)
+class _File:
+    """One side: how it runs, and what it says of its own inputs and outputs (None: nothing)."""
+
+    path: Path
+    runner: Runner
+    graph: onnx.ModelProto | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...] | None:
+        return tuple(value.name for value in self.graph.graph.output) if self.graph else None
+
+
+def verify_files(
+    a: Path | str,
+    b: Path | str,
+    examples: Examples | None = None,
+    *,
+    batches: Sequence[int] = (1, 8),
+    atol: float | None = None,
+    rtol: float | None = None,
+    trust: bool = False,
+    observe: Observer = silent,
+) -> Parity:
+    """Run both files on the same inputs; ``b`` is judged, ``a`` is what it should be.
+
+    Args:
+        a: The reference.
+        b: The file in question.
+        examples: The inputs; None: as an ONNX file among the two declares them.
+        batches: The batch sizes.
+        atol: With ``rtol``, in place of the yardstick, as in `verify_runners`.
+        rtol: See ``atol``.
+        trust: Whether TorchScript and ``torch.export`` archives may run their code on being read.
+        observe: Told when a side is done.
+
+    Raises:
+        Refused: A file is missing, of no known kind, or would run code without ``trust``.
+        UsageError: The inputs' shapes cannot be told.
+        MissingRuntime: A runtime that a file needs is not usable here.
+        RunFailed: ``a`` itself cannot run.
+    """
+    first = _open(Path(a), trust)
+    second = _open(Path(b), trust, expected=first.outputs)
+    chosen = examples or _declared(first, second)
+    names = first.outputs or _counted(first, chosen)
+    return verify_runners(
+        _reference(first),
+        [second.runner],
+        chosen,
+        output_names=names,
+        batches=batches,
+        atol=atol,
+        rtol=rtol,
+        observe=observe,
+    )
+
+
+def _open(path: Path, trust: bool, expected: Sequence[str] | None = None) -> _File:
+    if not path.is_file():
+        raise Refused(str(path), "no such file", "Check the path")
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head in _ENGINE_HEADS:
+        return _File(path, _engine(path))
+    if head == b"PK\x03\x04":
+        return _File(path, _archive(path, trust))
+    return _File(path, OnnxRunner(path, outputs=expected), _graph(path))
+
+
+def _graph(path: Path) -> onnx.ModelProto:
+    """The file without its weights' data.
+
+    Raises:
+        Refused: It is no ONNX file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        model = onnx.load_model(str(path), load_external_data=False)
+    except (DecodeError, ValueError) as error:
+        raise Refused(str(path), "this is no model that bnexport can run", _KINDS) from error
+    if not model.graph.output:
+        raise Refused(str(path), "it holds no graph with an output", _KINDS)
+    return model
+
+
+def _archive(path: Path, trust: bool) -> Runner:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise Refused(str(path), f"a damaged archive ({error})") from error
+    exported = any(name.endswith(("archive_format", "/models/model.json")) for name in names)
+    if not exported and not any("/code/" in name for name in names):
+        remedy = "Convert it first: bnexport convert"
+        raise Refused(str(path), "an archive of weights, not of a model that can run", remedy)
+    kind = "torch.export" if exported else "TorchScript"
+    if not trust:
+        why = f"reading a {kind} archive can run code that it holds"
+        raise Refused(str(path), why, "If you trust it: --trust-torchscript")
+    return ExportedRunner(path) if exported else TorchScriptRunner(path)
+
+
+def _engine(path: Path) -> Runner:
+    from bnexport.targets import tensorrt
+
+    make = getattr(tensorrt, "EngineRunner", None)
+    if make is None:
+        raise MissingRuntime(str(path), "no TensorRT runtime can run it here")
+    runner: Runner = make(path)
+    return runner
+
+
+def _reference(file: _File) -> Reference:
+    if file.graph is not None:
+        return OnnxReference(file.path)
+    runner = file.runner
+    description = f"{file.path.name} as given, in {runner.name} {runner.version}"
+    return Reference(runner, runner, Nudged(runner), description)
+
+
+def _declared(*files: _File) -> Examples:
+    """The inputs that the first ONNX file among them declares.
+
+    Raises:
+        UsageError: There is none, or it leaves an axis other than the batch free.
+    """
+    import onnx_ir as ir
+
+    from bnexport.onnx_inputs import examples_of
+
+    for file in files:
+        if file.graph is not None:
+            return examples_of(ir.from_proto(file.graph))
+    what = f"the inputs of {files[0].path.name} and {files[-1].path.name} cannot be told"
+    raise UsageError(what, "neither is an ONNX file", "Say their shape: --input Nx3x224x224")
+
+
+def _counted(file: _File, examples: Examples) -> tuple[str, ...]:
+    """Names for the outputs of a file that does not name them."""
+    with file.runner as runner:
+        count = len(runner.run(from_torch(examples.batch(1))))
+    return tuple(f"output_{i}" for i in range(count)) if count != 1 else ("output",)

@@ -1,0 +1,184 @@
+"""ONNX Runtime as a runtime: the processor or CUDA, never one in place of the other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import onnx
+
+from bnexport.errors import MissingRuntime, UsageError
+from bnexport.parity.arrays import Array, Arrays, is_floating
+from bnexport.parity.runner import RunFailed, run_errors
+
+__all__ = ["OnnxRunner", "cuda_obstacle"]
+
+_PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
+}
+_FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
+_PRECISIONS = {
+    onnx.TensorProto.BFLOAT16: "bfloat16",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.DOUBLE: "float64",
+}
+
+
+class OnnxRunner:
+    """An ONNX file, or its bytes.
+
+    Args:
+        source: A path (external data is read beside it) or a serialised model.
+        provider: ``cpu`` or ``cuda``.
+        optimise: False: every optimiser of ONNX Runtime off.
+        outputs: The names that the file must have, in this order; None: whatever it has.
+
+    Raises:
+        UsageError: There is no such provider.
+    """
+
+    name = "ONNX Runtime"
+
+    def __init__(
+        self,
+        source: Path | str | bytes,
+        *,
+        provider: str = "cpu",
+        optimise: bool = True,
+        outputs: Sequence[str] | None = None,
+    ) -> None:
+        if provider not in _PROVIDERS:
+            raise UsageError(f"provider {provider!r}", "there is cpu and cuda")
+        self._source = source if isinstance(source, bytes) else str(source)
+        self._optimise = optimise
+        self._outputs = None if outputs is None else tuple(outputs)
+        self._session: Any = None
+        self._precision: str | None = None
+        self.device = provider
+
+    @property
+    def version(self) -> str:
+        return str(_onnxruntime().__version__)
+
+    @property
+    def precision(self) -> str:
+        """The narrowest floating type among the file's weights."""
+        if self._precision is None:
+            self._precision = _precision(self._source)
+        return self._precision
+
+    def __enter__(self) -> Self:
+        """Open the session.
+
+        Raises:
+            MissingRuntime: onnxruntime is not installed, or its provider does not work here.
+            RunFailed: The file cannot be opened, or its outputs are not the expected ones.
+        """
+        if self._session is None:
+            self._session = self._open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session = None
+
+    def run(self, inputs: Arrays) -> Arrays:
+        session = self._session or self._open()
+        expected = session.get_inputs()
+        if len(expected) != len(inputs):
+            names = ", ".join(value.name for value in expected)
+            why = f"{len(inputs)} inputs were given, the file has {len(expected)} ({names})"
+            raise RunFailed(self._what(), why)
+        feeds = {v.name: _cast(a, v.type) for v, a in zip(expected, inputs, strict=True)}
+        with run_errors(self._what()):
+            return tuple(np.asarray(array) for array in session.run(None, feeds))
+
+    def _open(self) -> Any:
+        ort = _onnxruntime()
+        options = _options(ort, self._optimise)
+        if self.device == "cuda":
+            if obstacle := cuda_obstacle():
+                raise MissingRuntime("ONNX Runtime on CUDA", obstacle, _CUDA_REMEDY)
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        provider = _PROVIDERS[self.device]
+        with run_errors(self._what()):
+            session = ort.InferenceSession(self._source, options, providers=[provider])
+        if session.get_providers()[0] != provider[0]:
+            raise MissingRuntime("ONNX Runtime on CUDA", "it fell back to the CPU", _CUDA_REMEDY)
+        self._check_names(tuple(value.name for value in session.get_outputs()))
+        return session
+
+    def _check_names(self, found: tuple[str, ...]) -> None:
+        if self._outputs not in (None, found):
+            why = f"its outputs are {', '.join(found)}; expected {', '.join(self._outputs or ())}"
+            raise RunFailed(self._what(), why)
+
+    def _what(self) -> str:
+        source = self._source
+        return f"ONNX Runtime cannot run {source if isinstance(source, str) else 'the model'}"
+
+
+_CUDA_REMEDY = "Install `bnexport[gpu]` on a machine with an NVIDIA GPU, or leave CUDA out"
+
+
+def cuda_obstacle() -> str:
+    """Why ONNX Runtime cannot use CUDA here; empty when it can be tried."""
+    import torch
+
+    ort = _onnxruntime()
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return f"onnxruntime {ort.__version__} here has no CUDA provider"
+    if not torch.cuda.is_available():
+        return "no CUDA device"
+    if hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            ort.preload_dlls()
+    return ""
+
+
+def _onnxruntime() -> ModuleType:
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError as error:
+        why = f"onnxruntime cannot be imported ({error})"
+        raise MissingRuntime("ONNX Runtime", why, "Type `pip install bnexport[cpu]`") from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        why = "its folder is there and its library is not: onnxruntime and onnxruntime-gpu clashed"
+        remedy = "Uninstall both, then install one"
+        raise MissingRuntime("ONNX Runtime", why, remedy)
+    runtime: ModuleType = onnxruntime
+    return runtime
+
+
+def _options(ort: ModuleType, optimise: bool) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _cast(array: Array, kind: str) -> Array:
+    """A float input in the width that the file asks for; other types go as they are."""
+    return array.astype(_FLOATS[kind]) if is_floating(array) and kind in _FLOATS else array
+
+
+def _precision(source: str | bytes) -> str:
+    model = (
+        onnx.load_model_from_string(source)
+        if isinstance(source, bytes)
+        else onnx.load_model(source, load_external_data=False)
+    )
+    found = {tensor.data_type for tensor in model.graph.initializer}
+    return next((name for code, name in _PRECISIONS.items() if code in found), "float32")

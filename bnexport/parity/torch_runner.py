@@ -1,0 +1,163 @@
+"""PyTorch as a runtime: a live module, TorchScript, and ``torch.export`` archives."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from bnexport.parity.arrays import Arrays, from_torch, to_torch
+from bnexport.parity.runner import run_errors
+from bnexport.passes.modules import copy_module, undisturbed
+
+__all__ = ["ExportedRunner", "TorchRunner", "TorchScriptRunner"]
+
+
+class TorchRunner:
+    """A module that takes positional tensors and returns a tuple of tensors, already in eval mode.
+
+    Args:
+        module: Never changed: another precision runs on a copy.
+        dtype: The precision to run in; None: as the module is.
+
+    Each run draws from a random state of its own and leaves the caller's as it was, so that a
+    model which draws random numbers gives different outputs on a second run.
+    """
+
+    name = "PyTorch"
+
+    def __init__(self, module: torch.nn.Module, *, dtype: torch.dtype | None = None) -> None:
+        self._module, self._dtype = module, dtype
+        self._live: Callable[..., Any] | None = None
+        self._runs = itertools.count()
+        self._place = next((p.device for p in _tensors(module)), torch.device("cpu"))
+        self.version = str(torch.__version__).split("+")[0]
+        self.device = self._place.type
+        self.precision = str(dtype or _narrowest(module)).removeprefix("torch.")
+
+    def __enter__(self) -> Self:
+        self._live = self._open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live = None
+
+    def run(self, inputs: Arrays) -> Arrays:
+        live = self._live or self._open()
+        tensors = [self._input(to_torch(array)) for array in inputs]
+        with undisturbed(next(self._runs)), _exact(), run_errors(self._what()):
+            return from_torch(_tuple(live(*tensors)))
+
+    def _open(self) -> Callable[..., Any]:
+        if self._dtype is None or all(t.dtype == self._dtype for t in _tensors(self._module)):
+            return self._module
+        with run_errors(self._what()), undisturbed():
+            return _converted(self._module, self._dtype)
+
+    def _input(self, tensor: torch.Tensor) -> torch.Tensor:
+        wider = self._dtype is not None and tensor.is_floating_point()
+        return tensor.to(self._place, self._dtype if wider else None)
+
+    def _what(self) -> str:
+        return f"PyTorch cannot run the model in {self.precision}"
+
+
+class _FileRunner(TorchRunner):
+    """A file that holds a program; read when entered."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        super().__init__(torch.nn.Module())
+        self.precision = "float32"
+
+    def _open(self) -> Callable[..., Any]:
+        with run_errors(self._what()), undisturbed():
+            module = self._read()
+        self.precision = str(_narrowest(module)).removeprefix("torch.")
+        return module
+
+    def _read(self) -> torch.nn.Module:
+        raise NotImplementedError
+
+    def _what(self) -> str:
+        return f"{self.name} cannot run {self._path}"
+
+
+class TorchScriptRunner(_FileRunner):
+    """A TorchScript archive.
+
+    Reading one runs its code: only for files that bnexport wrote or the user trusts.
+    """
+
+    name = "TorchScript"
+
+    def _read(self) -> torch.nn.Module:
+        load: Callable[..., torch.nn.Module] = torch.jit.load
+        module = load(str(self._path), map_location="cpu")
+        return module.eval()
+
+
+class ExportedRunner(_FileRunner):
+    """A ``torch.export`` archive.
+
+    Reading one can run code: only for files that bnexport wrote or the user trusts.
+    """
+
+    name = "torch.export"
+
+    def _read(self) -> torch.nn.Module:
+        return torch.export.load(str(self._path)).module()
+
+
+def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
+    every = itertools.chain(module.parameters(), module.buffers())
+    return [tensor for tensor in every if tensor.is_floating_point()]
+
+
+def _narrowest(module: torch.nn.Module) -> torch.dtype:
+    """The floating type with the fewest digits: it decides how far the module's rounding goes."""
+    found = {tensor.dtype for tensor in _tensors(module)}
+    return max(found, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float32)
+
+
+def _converted(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """A copy in another precision.
+
+    Tensors that layers keep as plain attributes are converted too: ``to`` passes those by.
+    """
+    converted = copy_module(module).to(dtype)
+    for layer in converted.modules():
+        for name, value in list(vars(layer).items()):
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(layer, name, value.to(dtype))
+    return converted
+
+
+def _tuple(result: Any) -> tuple[torch.Tensor, ...]:
+    return (result,) if isinstance(result, torch.Tensor) else tuple(result)
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """No TF32 and no search for the fastest kernel; the caller's settings return at the end.
+
+    cuDNN runs float32 convolutions in TF32 unless told not to: a yardstick measured so would be
+    8,000 times too long.
+    """
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cuda.matmul.allow_tf32 = False
+        with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul

@@ -1,0 +1,120 @@
+"""The verify station: every runtime held alone against one reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from bnexport.errors import ParityFailure, UsageError
+from bnexport.events import Event, Observer, silent
+from bnexport.inputs import Examples
+from bnexport.parity import invariance
+from bnexport.parity.examine import Examiner
+from bnexport.parity.judge import Tolerances
+from bnexport.parity.reference import Reference
+from bnexport.parity.result import Parity, Skipped
+from bnexport.parity.runner import Runner, label
+from bnexport.parity.trial import Trial, prepare
+from bnexport.parity.yardstick import MULTIPLE
+
+__all__ = ["verify_runners"]
+
+
+def verify_runners(
+    reference: Reference,
+    runners: Sequence[Runner],
+    examples: Examples,
+    *,
+    output_names: Sequence[str],
+    batches: Sequence[int] = (1, 8),
+    atol: float | None = None,
+    rtol: float | None = None,
+    observe: Observer = silent,
+    skipped: Sequence[Skipped] = (),
+    check_invariance: bool = True,
+) -> Parity:
+    """Judge every runtime against the reference.
+
+    Args:
+        reference: What is right, and the model in its own arithmetic, which is judged too.
+        runners: The runtimes; each is entered, run and left before the next.
+        examples: Where the batches come from.
+        output_names: In the order of the outputs.
+        batches: The batch sizes.
+        atol: With ``rtol``, replaces the yardstick: |a - b| <= atol + rtol |b| in every element.
+        rtol: See ``atol``; one that is not given is zero where the other is.
+        observe: Told when a runtime is done.
+        skipped: What could not be checked, for the report.
+        check_invariance: Whether samples are also run alone and beside other neighbours.
+
+    Raises:
+        ParityFailure: There is no runtime or no output to compare.
+        UsageError: There is no batch size, or one below 1, or a negative tolerance.
+        RunFailed: The reference itself cannot run.
+        MissingRuntime: A runtime in ``runners`` is not usable here.
+    """
+    _refuse_nothing(runners, batches, skipped)
+    tolerances = _tolerances(atol, rtol)
+    sizes = tuple(dict.fromkeys(batches))
+    if not any(invariance.batched(spec) for spec in examples.specs):
+        sizes = sizes[:1]
+    steps = _Steps(observe, 1 + len(runners) + 1)
+    trial = prepare(reference, examples, sizes, output_names)
+    steps.done(reference.description)
+    examiner = Examiner(trial, tolerances, check_invariance)
+    checks = examiner.own(reference)
+    steps.done(label(reference.own))
+    for runner in runners:
+        checks += examiner.runtime(runner)
+        steps.done(label(runner))
+    unasked = _unasked(trial, check_invariance)
+    multiple = None if tolerances else MULTIPLE
+    return Parity(reference.description, tuple(checks), (*skipped, *unasked), sizes, multiple)
+
+
+class _Steps:
+    """Tells the observer how much is done."""
+
+    def __init__(self, observe: Observer, total: int) -> None:
+        self._observe, self._total, self._count = observe, total, 0
+        self._last = time.perf_counter()
+
+    def done(self, text: str) -> None:
+        now = time.perf_counter()
+        self._count += 1
+        fraction = self._count / self._total
+        self._observe(Event("verify", "step", text, now - self._last, fraction))
+        self._last = now
+
+
+def _refuse_nothing(
+    runners: Sequence[Runner], batches: Sequence[int], skipped: Sequence[Skipped]
+) -> None:
+    if not batches:
+        raise UsageError("no batch size to verify at", remedy="Give one: --batch 1,8")
+    if min(batches) < 1:
+        raise UsageError(f"batch size {min(batches)}", "it counts samples, from 1")
+    if not runners:
+        why = "; ".join(f"{each.runtime}: {each.reason}" for each in skipped)
+        remedy = "Install a runtime that runs here: `pip install bnexport[cpu]`"
+        raise ParityFailure("nothing to compare", why or "no runtime was given", remedy)
+
+
+def _tolerances(atol: float | None, rtol: float | None) -> Tolerances | None:
+    if atol is None and rtol is None:
+        return None
+    given = Tolerances(atol or 0.0, rtol or 0.0)
+    if not (given.atol >= 0.0 and given.rtol >= 0.0):
+        raise UsageError(
+            f"tolerances {atol}, {rtol}", "they cannot be negative", "See --atol, --rtol"
+        )
+    return given
+
+
+def _unasked(trial: Trial, check_invariance: bool) -> tuple[Skipped, ...]:
+    """Why batch invariance was not looked at, where nobody asked to leave it out."""
+    if not check_invariance or any(n > 1 for n in trial.batches):
+        return ()
+    batched = any(invariance.batched(spec) for spec in trial.specs)
+    reason = "only batch 1 was run" if batched else "no input has a batch axis"
+    return (Skipped("batch invariance", reason),)

@@ -1,0 +1,127 @@
+"""The yardstick: how far the model's own rounding goes, and the limits that follow.
+
+    limit = MULTIPLE x max(rounding, FLOOR) x (unit roundoff of the runtime / of the model)
+
+Measured on 2026-11-22 with torch 2.13.0, onnxruntime 1.32.0 and timm 1.0.31 (random weights,
+randomised running statistics) on resnet18, resnet50, mobilenetv3_small_100, efficientnet_b0,
+densenet121, regnety_004 and convnext_atto, at batch 1 and 8, three draws each: rounding 2.9e-7 to
+7.0e-7 of the norm; ONNX Runtime errs by 0.62 to 1.27 times that in the norm and 0.59 to 1.54 times
+in the largest element, optimised or not; a sample alone moves by up to 1.47 times it. So 5 leaves
+three times the worst healthy run. running_var x 1.01 in one layer: 18 times or more, 250 and up in
+17 of the 18 layers tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnexport.parity.arrays import Array, is_floating, widened
+from bnexport.parity.measure import norm, peak
+
+__all__ = ["MULTIPLE", "Limits", "Yardstick", "yardstick"]
+
+MULTIPLE = 5.0
+
+# Two units in the last place of float32: a shallow model's own rounding can be next to nothing,
+# while runtimes compute exp, tanh and erf to a few ulps each.
+FLOOR = 2 * 2.0**-23
+
+# A model whose rounding is a tenth of its output agrees with anything: no runtime may err by more
+# than this.
+CEILING = 0.1
+
+# An index or a rounded integer flips where two scores tie to within rounding: about as many
+# elements in a million as rounding is millionths of the output.
+FLIPS_FLOOR = 1e-6
+
+_UNIT = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "tf32": 2.0**-11,
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an output's distances are held against.
+
+    Attributes:
+        yardstick: The rounding, in the measure of ``Distance.relative``.
+        relative: The limit on ``Distance.relative``.
+        peak: The limit on ``Distance.peak``.
+        differing: The limit on ``Distance.differing``, for integers.
+    """
+
+    yardstick: float
+    relative: float
+    peak: float
+    differing: float
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The rounding of one output, pooled over every sample that was run.
+
+    Pooled, and kept in the output's own units, because a single sample's rounding is luck: an
+    output of one number may be exact by chance, or next to zero.
+
+    Attributes:
+        rms: Root mean square of the reference.
+        peak: Largest magnitude of the reference.
+        noise: Root mean square of (own - reference).
+        noise_peak: Largest |own - reference|.
+        flips: The fraction of elements in which own and reference are not equal.
+        precision: Of the model's own arithmetic.
+    """
+
+    rms: float
+    peak: float
+    noise: float
+    noise_peak: float
+    flips: float
+    precision: str
+
+    def limits(self, reference: Array, precision: str) -> Limits:
+        """For outputs that are compared with ``reference``, from a runtime of this precision."""
+        coarser = max(1.0, _UNIT.get(precision, 0.0) / _UNIT.get(self.precision, 1.0))
+        per_norm = math.sqrt(reference.size) / norm(reference)
+        return Limits(
+            yardstick=self.noise * coarser * per_norm,
+            relative=_allowed(self.noise, self.rms, coarser) * per_norm,
+            peak=_allowed(self.noise_peak, self.peak, coarser) / peak(reference),
+            differing=min(MULTIPLE * max(self.flips, FLIPS_FLOOR) * coarser, CEILING),
+        )
+
+    @property
+    def relative(self) -> float:
+        """The rounding as a fraction of the output."""
+        return self.noise / self.rms
+
+
+def yardstick(own: Sequence[Array], reference: Sequence[Array], precision: str) -> Yardstick:
+    """Measure one output, given its arrays from the model's own arithmetic and the reference.
+
+    Elements that are not finite on either side are left out; they fail elsewhere.
+    """
+    a = np.concatenate([widened(array).ravel() for array in own])
+    b = np.concatenate([widened(array).ravel() for array in reference])
+    finite = np.isfinite(a) & np.isfinite(b)
+    size, gap, level = max(1, int(finite.sum())), np.abs(a - b)[finite], np.abs(b[finite])
+    return Yardstick(
+        rms=float(np.linalg.norm(level)) / math.sqrt(size) or 1.0,
+        peak=float(level.max(initial=0.0)) or 1.0,
+        noise=float(np.linalg.norm(gap)) / math.sqrt(size),
+        noise_peak=float(gap.max(initial=0.0)),
+        flips=0.0 if is_floating(own[0]) else float(np.count_nonzero(gap)) / size,
+        precision=precision,
+    )
+
+
+def _allowed(noise: float, level: float, coarser: float) -> float:
+    return min(MULTIPLE * max(noise, FLOOR * level) * coarser, CEILING * level)
