@@ -126,7 +126,9 @@ def _torch(subject: Subject, target: str, stem: Path) -> Artifact:
 
     if subject.plain is None or subject.program is None:
         raise UsageError(
-            f"target {target} needs a PyTorch model", "an ONNX file has none", "Convert to onnx or trt."
+            f"target {target} needs a PyTorch model",
+            "an ONNX file has none",
+            "Convert to onnx or trt.",
         )
     path = stem.with_name(stem.name + SUFFIXES[target])
     if target == "pt2":

@@ -20,7 +20,9 @@ from bnexport.signature import Plain
 
 __all__ = ["DEFAULT_OPSET", "Captured", "capture", "capture_program"]
 
-DEFAULT_OPSET = 18  # the opset that torch's own translations are written for; later ones convert from it
+DEFAULT_OPSET = (
+    18  # the opset that torch's own translations are written for; later ones convert from it
+)
 EXAMPLE_BATCH = 2  # torch.export specialises on 0 and 1; from 2 it leaves the axis free
 
 
@@ -113,7 +115,9 @@ def _translation_error(error: BaseException) -> ExportError:
         chain.append(error)
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     text = "\n".join(str(link) for link in chain)
-    missing = re.search(r"No (?:ONNX function|decompositions?).*?'?<?OpOverload\(op='([^']+)'", text)
+    missing = re.search(
+        r"No (?:ONNX function|decompositions?).*?'?<?OpOverload\(op='([^']+)'", text
+    )
     if missing:
         return ExportError(
             f"operator {missing[1]!r} has no ONNX translation",

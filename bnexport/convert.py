@@ -32,7 +32,7 @@ from bnexport.report.document import (
     write_report,
 )
 from bnexport.rewrite import Rewritten, rewrite
-from bnexport.subject import Subject, subject_of
+from bnexport.subject import subject_of
 from bnexport.targets.tensorrt import EngineOptions, write_sidecar
 from bnexport.verify import verify_build
 
@@ -80,7 +80,9 @@ class ConversionFailed(ParityFailure):
     """
 
     def __init__(self, failure: ParityFailure, conversion: Conversion, kept: bool) -> None:
-        where = f"The failed files are kept: {conversion.path}." if kept else "Nothing was published."
+        where = (
+            f"The failed files are kept: {conversion.path}." if kept else "Nothing was published."
+        )
         super().__init__(failure.what, failure.why, f"{failure.remedy} {where}".strip())
         self.conversion = conversion
 
@@ -170,9 +172,7 @@ def convert(
         stem = staging.folder / _stem(destination, targets[0])
         engine = EngineOptions(batch=_profile(batches), sm=tuple(sm), tf32=tf32)
         with stage(timer, "build"):
-            built = build(
-                rewritten.model, subject, targets, stem, engine, external_data, timer
-            )
+            built = build(rewritten.model, subject, targets, stem, engine, external_data, timer)
         with stage(timer, "verify"):
             parity = verify_build(
                 subject, built, batches, atol=atol, rtol=rtol, tf32=tf32, observe=timer
@@ -206,7 +206,9 @@ def convert(
 
 def _batches(batch: Sequence[int]) -> tuple[int, ...]:
     if not batch or any(size < 1 for size in batch):
-        raise UsageError(f"batch sizes {list(batch)}", "each must be at least 1", "Say --batch 1,8.")
+        raise UsageError(
+            f"batch sizes {list(batch)}", "each must be at least 1", "Say --batch 1,8."
+        )
     return tuple(dict.fromkeys(batch))
 
 
@@ -229,7 +231,9 @@ def _destination(output: str | os.PathLike[str] | None, loaded: Loaded, target: 
 def _stem(destination: Path, target: str) -> str:
     """The name that the files of all targets share: the destination's, less its own suffix."""
     name = destination.name
-    return name.removesuffix(SUFFIXES[target]) if name.endswith(SUFFIXES[target]) else destination.stem
+    return (
+        name.removesuffix(SUFFIXES[target]) if name.endswith(SUFFIXES[target]) else destination.stem
+    )
 
 
 def _size(loaded: Loaded, graph: ir.Model) -> Size:
@@ -244,7 +248,9 @@ def _after(built: Sequence[Artifact], rewritten: Rewritten) -> Size:
 
 
 def _engine_notes(built: Sequence[Artifact]) -> list[str]:
-    return [artifact.engine.assumed for artifact in built if artifact.engine and artifact.engine.assumed]
+    return [
+        artifact.engine.assumed for artifact in built if artifact.engine and artifact.engine.assumed
+    ]
 
 
 def _publish(

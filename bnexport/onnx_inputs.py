@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -69,6 +69,10 @@ def _spec(value: ir.Value) -> InputSpec:
     return InputSpec(name, tuple(sizes), _NAMES.get(dtype, dtype))
 
 
-def _hint(name: str, shape: Sequence[object]) -> str:
-    sizes = [str(size) if isinstance(size, int) else "224" for size in shape][1:] or ["3", "224", "224"]
+def _hint(name: str, shape: Iterable[object]) -> str:
+    sizes = [str(size) if isinstance(size, int) else "224" for size in shape][1:] or [
+        "3",
+        "224",
+        "224",
+    ]
     return f"Say it with --input {name}:{'x'.join(['N', *sizes])}."

@@ -54,12 +54,16 @@ def rewrite(
     fates: dict[str, Fate] = {}
     reached = {module_of(node) for node in _nodes(model)}
     runs: list[PassRun] = []
-    for step in pipeline(lambda fate: fates.update({fate.value: fate}), fold=fold, simplify=simplify):
+    for step in pipeline(
+        lambda fate: fates.update({fate.value: fate}), fold=fold, simplify=simplify
+    ):
         start, before = time.perf_counter(), _count(model)
         try:
             result = step(model)
         except ir.passes.PassError as error:
-            raise ExportError(f"pass {type(step).__name__} refused the graph", _root(error)) from error
+            raise ExportError(
+                f"pass {type(step).__name__} refused the graph", _root(error)
+            ) from error
         model = result.model
         run = PassRun(
             _name(step), result.modified, time.perf_counter() - start, before, _count(model)
@@ -102,7 +106,9 @@ def _rows(
     for mine in by_name.values():
         for fate in mine:
             if fate.operator == "BatchNormalization":
-                rows.append(_row(fate.module or fate.value, fate.kind or fate.operator, 0, [fate], True))
+                rows.append(
+                    _row(fate.module or fate.value, fate.kind or fate.operator, 0, [fate], True)
+                )
     return tuple(rows)
 
 
@@ -111,7 +117,9 @@ def _row(name: str, kind: str, channels: int, fates: list[Fate], reached: bool) 
         fate, reason = ("absorbed", "") if reached else ("unused", "no forward pass reaches it")
         return LedgerRow(name, kind, channels, fate, "", reason)
     order = {"kept": 0, "merged": 1, "absorbed": 2}
-    worst = min(fates, key=lambda fate: order[fate.fate])  # called several times: the row says the worst
+    worst = min(
+        fates, key=lambda fate: order[fate.fate]
+    )  # called several times: the row says the worst
     into = ", ".join(dict.fromkeys(fate.into for fate in fates if fate.fate == worst.fate))
     return LedgerRow(name, kind, channels, worst.fate, into, worst.reason)
 

@@ -15,8 +15,8 @@ from bnexport.events import Observer, stage
 from bnexport.health import BatchNormFacts, batch_norms, examine
 from bnexport.inputs import Examples, InputSpec, complete, infer, parse_input, read_inputs
 from bnexport.load.loaded import Loaded
-from bnexport.parity import OnnxReference, Reference, reference_for
 from bnexport.onnx_inputs import examples_of
+from bnexport.parity import OnnxReference, Reference, reference_for
 from bnexport.passes.modules import unwrap
 from bnexport.prepare import prepare
 from bnexport.signature import Plain

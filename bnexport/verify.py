@@ -97,4 +97,7 @@ def _cuda_provider() -> bool:
     import onnxruntime
     import torch
 
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers() and torch.cuda.is_available()
+    return (
+        "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        and torch.cuda.is_available()
+    )

@@ -14,19 +14,16 @@ from bnexport.passes.graphs.shapes import InferShapes, NameBatch
 from bnexport.passes.graphs.simplify import Simplify
 
 __all__ = [
-    # passes
+    "Fate",
     "FoldBatchNorm",
     "FoldConstants",
     "InferShapes",
     "NameBatch",
     "Simplify",
-    # their order
-    "pipeline",
-    # names
-    "Fate",
     "adopt_names",
     "kind_of",
     "module_of",
+    "pipeline",
 ]
 
 

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.graph import Array, array, is_constant, is_floating, operands, sizes
 
-__all__ = ["ChannelAffine", "read"]
+__all__ = ["ChannelAffine", "is_training", "read"]
 
 ELEMENTWISE = ("Mul", "Div", "Add", "Sub")
 
@@ -80,9 +80,14 @@ def read(node: ir.Node) -> tuple[int, ChannelAffine] | str | None:
     return None
 
 
+def is_training(node: ir.Node) -> bool:
+    """Whether a BatchNormalization uses the statistics of the batch."""
+    return bool(node.attributes.get_int("training_mode", 0))
+
+
 def _read_batch_norm(node: ir.Node) -> tuple[int, ChannelAffine] | str:
     _, *parameters = operands(node)
-    if node.attributes.get_int("training_mode", 0):
+    if is_training(node):
         return "it is in training mode: it normalises with the batch's own statistics"
     if not all(map(is_constant, parameters)):
         return "a parameter is not constant"

@@ -39,7 +39,9 @@ class FoldConstants(ir.passes.InPlacePass):
             )
         finally:
             noisy.setLevel(level)
-        lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(
+            model
+        )
         identities = common.IdentityEliminationPass()(model)
         unused = common.RemoveUnusedNodesPass()(model)
         _lay_out(model)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from bnexport.passes.graphs.affine import ChannelAffine, read
+from bnexport.passes.graphs.affine import ChannelAffine, is_training, read
 from bnexport.passes.graphs.graph import append_add, bypass, replace
 from bnexport.passes.graphs.naming import Names, kind_of, module_of
 from bnexport.passes.graphs.push import Plan, push
@@ -49,7 +49,7 @@ class FoldBatchNorm(ir.passes.InPlacePass):
     def requires(self, model: ir.Model) -> None:
         """Refuse a graph whose BatchNorm still trains."""
         for node in ir.traversal.RecursiveGraphIterator(model.graph):
-            if node.op_type == "BatchNormalization" and node.attributes.get_int("training_mode", 0):
+            if node.op_type == "BatchNormalization" and is_training(node):
                 where = module_of(node) or node.outputs[0].name
                 raise ir.passes.PreconditionError(f"{where}: BatchNormalization in training mode")
 

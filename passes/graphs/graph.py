@@ -132,5 +132,7 @@ def append_add(node: ir.Node, vector: Array, axis: int | None, names: Names) -> 
 
 def _graph_of(node: ir.Node) -> ir.Graph:
     if not isinstance(node.graph, ir.Graph):
-        raise TypeError(f"{node.name} is in no graph; functions are inlined before they are rewritten")
+        raise TypeError(
+            f"{node.name} is in no graph; functions are inlined before they are rewritten"
+        )
     return node.graph

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from bnexport.passes.graphs.affine import ChannelAffine
+from bnexport.passes.graphs.affine import ChannelAffine, is_training
 from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
 
 __all__ = ["ABSORB", "Constants"]
@@ -127,7 +127,7 @@ def gather(node: ir.Node, affine: ChannelAffine) -> Constants | str:
 
 def batch_norm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     """Another BatchNorm behind it: gamma and beta take it up, the statistics stay."""
-    if node.attributes.get_int("training_mode", 0):
+    if is_training(node):
         return "it normalises with the batch's own statistics"
     _, gamma, beta, *_ = node.inputs
     if obstacle := _fixed(gamma, beta):

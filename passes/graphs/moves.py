@@ -93,7 +93,7 @@ def global_average(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
 
 
 def max_pool(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
-    """max commutes with an increasing map; the padding is -inf, so a shift passes too."""
+    """Max commutes with an increasing map; the padding is -inf, so a shift passes too."""
     if affine.axis not in (None, 1):
         return "it runs along a pooled axis"
     if len(node.outputs) > 1 and node.outputs[1].uses():

@@ -155,9 +155,13 @@ def _add_constant(node: ir.Node, affine: ChannelAffine) -> Plan | str:
     plan = push(source, affine.scaling, node)
     if isinstance(plan, str):
         return plan
-    scale, shift = _spread(affine.scale, affine.axis, shape), _spread(affine.shift, affine.axis, shape)
+    scale, shift = (
+        _spread(affine.scale, affine.axis, shape),
+        _spread(affine.shift, affine.axis, shape),
+    )
     new = _squeezed(scale * array(constant) + shift, array(constant).ndim)
-    return plan + _absorbed(node, {index: new}, counts=False)
+    rest = _absorbed(node, {index: new}, counts=False)
+    return rest if isinstance(rest, str) else plan + rest
 
 
 def _sub(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:

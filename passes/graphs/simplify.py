@@ -42,7 +42,7 @@ def weight_bytes(model: ir.Model) -> int:
 
 
 def _restore_origins(simplified: ir.Model, model: ir.Model) -> None:
-    """onnxsim drops metadata: find each node again by the name of what it computes."""
+    """Onnxsim drops metadata: find each node again by the name of what it computes."""
     origins = {
         value.name: node.metadata_props
         for node in ir.traversal.RecursiveGraphIterator(model.graph)

@@ -120,7 +120,8 @@ FOLDS = {
         ["Conv"],
     ),
     "handwritten": (
-        IMAGE + "{ a = Conv (x, W)  d = Sub (a, m)  e = Div (d, v)  f = Mul (e, g)  y = Add (f, b) }",
+        IMAGE
+        + "{ a = Conv (x, W)  d = Sub (a, m)  e = Div (d, v)  f = Mul (e, g)  y = Add (f, b) }",
         {"W": (6, 4, 3, 3), **dict.fromkeys("mvgb", (1, 6, 1, 1))},
         ["Conv"],
     ),
@@ -264,7 +265,9 @@ def test_half_precision_is_rounded_once():
     folded = model.graph.node(0).inputs[1].const_value.numpy()
     scale = old["g"] / np.sqrt(old["v"] + np.float32(1e-5))
     assert folded.dtype == np.float16
-    np.testing.assert_array_equal(folded, (old["W"] * scale[:, None, None, None]).astype(np.float16))
+    np.testing.assert_array_equal(
+        folded, (old["W"] * scale[:, None, None, None]).astype(np.float16)
+    )
 
 
 def test_a_fold_that_overflows_half_precision_is_not_made():
