@@ -1,3 +1,107 @@
-"""bnexport: trained PyTorch models to ONNX and TensorRT, with BatchNorm folded and agreement proved."""
+"""bnexport: trained PyTorch models to ONNX and TensorRT, BatchNorm folded, agreement proved."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bnexport.compare import verify
+    from bnexport.convert import Conversion, ConversionFailed, convert
+    from bnexport.errors import (
+        BnexportError,
+        ExportError,
+        MissingRuntime,
+        OutputError,
+        ParityFailure,
+        Refused,
+        UsageError,
+    )
+    from bnexport.events import Event
+    from bnexport.inputs import Examples, InputSpec
+    from bnexport.ledger import Ledger, LedgerRow
+    from bnexport.load import load
+    from bnexport.load.loaded import Loaded
+    from bnexport.parity.result import Check, Parity, Skipped
+    from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
 
 __version__ = "0.1.0"
+
+__all__ = [  # noqa: RUF022 (grouped by what they are)
+    # the road, and its stations that stand alone
+    "convert",
+    "eval_mode",
+    "load",
+    "revert_sync_batchnorm",
+    "verify",
+    # what they take and return
+    "Check",
+    "Conversion",
+    "Event",
+    "Examples",
+    "InputSpec",
+    "Ledger",
+    "LedgerRow",
+    "Loaded",
+    "Parity",
+    "Skipped",
+    # what they raise
+    "BnexportError",
+    "ConversionFailed",
+    "ExportError",
+    "MissingRuntime",
+    "OutputError",
+    "ParityFailure",
+    "Refused",
+    "UsageError",
+    # the version
+    "__version__",
+]
+
+# Imported on first use: torch takes seconds, and `bnexport --help` does not need it.
+_HOMES = {
+    "bnexport.compare": ("verify",),
+    "bnexport.convert": ("Conversion", "ConversionFailed", "convert"),
+    "bnexport.errors": (
+        "BnexportError",
+        "ExportError",
+        "MissingRuntime",
+        "OutputError",
+        "ParityFailure",
+        "Refused",
+        "UsageError",
+    ),
+    "bnexport.events": ("Event",),
+    "bnexport.inputs": ("Examples", "InputSpec"),
+    "bnexport.ledger": ("Ledger", "LedgerRow"),
+    "bnexport.load": ("load",),
+    "bnexport.load.loaded": ("Loaded",),
+    "bnexport.parity.result": ("Check", "Parity", "Skipped"),
+    "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """A package in which importing the submodule ``load`` does not hide the function ``load``."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
