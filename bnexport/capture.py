@@ -23,6 +23,9 @@ __all__ = ["DEFAULT_OPSET", "Captured", "capture", "capture_program"]
 DEFAULT_OPSET = (
     18  # the opset that torch's own translations are written for; later ones convert from it
 )
+_FREE_BATCH = (
+    "Write shapes with x.shape[0] or -1, no loop over samples, and export a .pt2 with a dynamic batch."
+)
 EXAMPLE_BATCH = 2  # torch.export specialises on 0 and 1; from 2 it leaves the axis free
 
 
@@ -66,6 +69,7 @@ def capture(plain: Plain, examples: Examples, opset: int | None = None) -> Captu
         raise ExportError("the model cannot be translated to ONNX", "torch.onnx returned nothing")
     adopt_names(onnx_program.model, prefix="model")
     _check_batch_axis(onnx_program.model, examples)
+    _check_outputs(onnx_program.model, plain, examples)
     return Captured(onnx_program.model, program)
 
 
@@ -98,8 +102,29 @@ def _check_batch_axis(model: ir.Model, examples: Examples) -> None:
             raise ExportError(
                 f"input {value.name!r}: the batch axis came out fixed at {EXAMPLE_BATCH}",
                 "the model's forward turns the batch size into a constant",
-                "Write shapes with x.shape[0] or -1 instead of a number kept from an earlier call.",
+                _FREE_BATCH,
             )
+
+
+def _check_outputs(model: ir.Model, plain: Plain, examples: Examples) -> None:
+    """What varies with the batch in PyTorch must be free in the graph: a loop over samples is unrolled."""
+    here, there = _output_shapes(plain, examples, EXAMPLE_BATCH), None
+    try:
+        there = _output_shapes(plain, examples, EXAMPLE_BATCH + 1)
+    except Exception as error:
+        what = f"the model runs at batch {EXAMPLE_BATCH} but not at {EXAMPLE_BATCH + 1}"
+        raise ExportError(what, _first_sentence(error), _FREE_BATCH) from error
+    for value, a, b in zip(model.graph.outputs, here, there, strict=True):
+        free = [axis for axis, (m, n) in enumerate(zip(a, b, strict=False)) if m != n]
+        for axis in free:
+            if value.shape is not None and isinstance(value.shape[axis], int):
+                what = f"output {value.name!r}: axis {axis} came out fixed at {value.shape[axis]}"
+                raise ExportError(what, "in PyTorch it varies with the batch size", _FREE_BATCH)
+
+
+def _output_shapes(plain: Plain, examples: Examples, batch: int) -> list[torch.Size]:
+    with torch.no_grad():
+        return [output.shape for output in plain(*examples.batch(batch))]
 
 
 def _capture_error(error: Exception) -> ExportError:
@@ -141,7 +166,12 @@ def _first_sentence(error: BaseException) -> str:
 def _quiet() -> Iterator[None]:
     """Keep torch's exporter from writing to the user's terminal."""
     logging_was = logging.root.manager.disable
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    aside = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(aside),
+        contextlib.redirect_stderr(aside),
+    ):
         warnings.simplefilter("ignore")
         logging.disable(logging.ERROR)
         try:

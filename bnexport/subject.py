@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -19,7 +19,8 @@ from bnexport.onnx_inputs import examples_of
 from bnexport.parity import OnnxReference, Reference, reference_for
 from bnexport.passes.modules import unwrap
 from bnexport.prepare import prepare
-from bnexport.signature import Plain
+from bnexport.scripted import from_script
+from bnexport.signature import Plain, parameter_names
 
 __all__ = ["Subject", "subject_of"]
 
@@ -79,6 +80,9 @@ def _of_module(
 ) -> Subject:
     with stage(observe, "prepare"):
         examples = _examples(unwrap(module)[0], loaded, specs, inputs_from)
+        if isinstance(module, torch.jit.ScriptModule):
+            module = from_script(module, examples.batch(2))
+            examples = _renamed(examples, parameter_names(module))
         prepared = prepare(module, examples)
     plain = Plain(prepared.module, [spec.name for spec in examples.specs]).eval()
     sample = examples.batch(2)
@@ -117,3 +121,8 @@ def _examples(
     if specs:
         return Examples(complete(specs, module))
     return infer(module, loaded.example)
+
+
+def _renamed(examples: Examples, names: Sequence[str]) -> Examples:
+    specs = tuple(replace(spec, name=name) for spec, name in zip(examples.specs, names, strict=True))
+    return replace(examples, specs=specs)
