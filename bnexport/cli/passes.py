@@ -1,0 +1,48 @@
+"""``bnexport passes``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import click
+
+from bnexport.cli.answer import Answer
+from bnexport.cli.command import Command
+from bnexport.cli.options import speech_options
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from rich.console import Console
+
+__all__ = ["passes_command"]
+
+SCHEMA = "bnexport.passes/1"
+
+
+@click.command("passes", cls=Command)
+@speech_options
+def passes_command() -> Answer:
+    """List the graph passes in the order in which `convert` runs them."""
+    from bnexport.passes.graphs import pipeline
+
+    listed = [{"name": _name(each), "line": _line(each)} for each in pipeline(lambda fate: None)]
+    return Answer({"schema": SCHEMA, "passes": listed}, lambda console: _show(console, listed))
+
+
+def _name(step: ir.passes.PassBase) -> str:
+    """The name by which the report calls it."""
+    return type(step).__name__.removesuffix("Pass")
+
+
+def _line(step: ir.passes.PassBase) -> str:
+    return (inspect.getdoc(type(step)) or "").partition("\n")[0]
+
+
+def _show(console: Console, listed: list[dict[str, str]]) -> None:
+    from bnexport.cli.layout import columns, rows
+
+    table = columns("", "pass", "what it does", wide="what it does")
+    table.columns[1].justify = "left"
+    cells = [[str(place), each["name"], each["line"]] for place, each in enumerate(listed, 1)]
+    rows(console, table, cells)
