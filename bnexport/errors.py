@@ -29,11 +29,11 @@ class BnexportError(Exception):
 
     def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
         super().__init__(what, why, remedy)
-        self.what, self.why, self.remedy = what, why, remedy
+        self.what, self.why, self.remedy = (part.rstrip(". \n") for part in (what, why, remedy))
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}. {self.remedy}" if self.remedy else text
+        return f"{text}. {self.remedy}." if self.remedy else text
 
 
 class ParityFailure(BnexportError):

@@ -14,8 +14,8 @@ from bnexport.errors import UsageError
 from bnexport.events import Observer, stage
 from bnexport.health import BatchNormFacts, batch_norms, examine
 from bnexport.inputs import Examples, InputSpec, complete, infer, parse_input, read_inputs
+from bnexport.inputs.graph import examples_of
 from bnexport.load.loaded import Loaded
-from bnexport.onnx_inputs import examples_of
 from bnexport.parity import OnnxReference, Reference, reference_for
 from bnexport.passes.modules import unwrap
 from bnexport.prepare import prepare

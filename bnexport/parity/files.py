@@ -159,7 +159,7 @@ def _declared(*files: _File) -> Examples:
     """
     import onnx_ir as ir
 
-    from bnexport.onnx_inputs import examples_of
+    from bnexport.inputs.graph import examples_of
 
     for file in files:
         if file.graph is not None:

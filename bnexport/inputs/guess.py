@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from bnexport.entry_layers import Candidate, candidates, entry_layers
 from bnexport.errors import UsageError
-from bnexport.forward import all_parameters, float_dtype, required_parameters
 from bnexport.inputs import Examples, InputSpec
+from bnexport.inputs.entry_layers import Candidate, candidates, entry_layers
+from bnexport.inputs.forward import all_parameters, float_dtype, required_parameters
 from bnexport.passes.modules import revert_sync_batchnorm, undisturbed, unwrap
 from bnexport.signature import Plain
 

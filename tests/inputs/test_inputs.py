@@ -94,7 +94,7 @@ def test_integers_stay_below_the_smallest_embedding():
     [
         (["Nx3x8x8"], "no example for input ids"),
         (["Nx3", "Nx3", "Nx3", "Nx3"], "too many inputs: 4 given"),
-        (["foo:Nx3", "Nx3"], "'foo': forward takes image, ids, scale"),
+        (["foo:Nx3", "Nx3"], "'foo': model takes image, ids, scale"),
         (["ids:Nx3", "ids:Nx3"], "'ids': it is given twice"),
         (["2x3", "2x3"], "no batch axis"),
     ],
@@ -231,7 +231,7 @@ def test_bfloat16_samples_keep_their_values(tmp_path):
     [
         ({"image": IMAGES, "ids": IDS[:3]}, "numbers of samples differ: image has 4, ids has 3"),
         ({"image": IMAGES}, "no example for input ids"),
-        ({"image": IMAGES, "ids": IDS, "labels": IDS}, "forward takes image, ids, scale"),
+        ({"image": IMAGES, "ids": IDS, "labels": IDS}, "model takes image, ids, scale"),
         ({"image": IMAGES * np.nan, "ids": IDS}, "image holds NaN"),
         ({"image": IMAGES[:0], "ids": IDS[:0]}, "image is empty"),
         ({}, "it holds no array"),

@@ -32,9 +32,9 @@ def examples_of(
     values = [value for value in graph.graph.inputs if value.name not in graph.graph.initializers]
     names = [value.name or "" for value in values]
     if data is not None:
-        from bnexport.input_files import read_arrays
+        from bnexport.inputs.files import read_for_graph
 
-        return read_arrays(data, names)
+        return read_for_graph(data, [_spec(value, free=True) for value in values])
     chosen = _by_name(given, names)
     specs = tuple(chosen.get(value.name or "") or _spec(value) for value in values)
     return Examples(specs)
@@ -52,7 +52,8 @@ def _by_name(given: Sequence[InputSpec], names: Sequence[str]) -> dict[str, Inpu
     return chosen
 
 
-def _spec(value: ir.Value) -> InputSpec:
+def _spec(value: ir.Value, *, free: bool = False) -> InputSpec:
+    """The declared input; ``free``: other axes than the batch may be free, and count as 1."""
     name = value.name or ""
     if value.shape is None or value.dtype is None:
         raise UsageError(f"input {name!r} has no declared shape", "", _hint(name, ()))
@@ -60,8 +61,8 @@ def _spec(value: ir.Value) -> InputSpec:
     for axis, size in enumerate(value.shape):
         if axis == 0 and not isinstance(size, int):
             sizes.append(None)
-        elif isinstance(size, int):
-            sizes.append(size)
+        elif isinstance(size, int) or free:
+            sizes.append(size if isinstance(size, int) else 1)
         else:
             why = f"axis {axis} ({size}) is free"
             raise UsageError(f"input {name!r} needs a shape", why, _hint(name, value.shape))

@@ -82,7 +82,7 @@ class Examples:
         are standard normal, integers lie below the input's ``high``. Real samples come in order;
         beyond their number, and for any seed but 0, they come again with a little noise.
         """
-        from bnexport.sampling import draw, resample
+        from bnexport.inputs.sampling import draw, resample
 
         if n < 1:
             raise UsageError(f"a batch of {n}", "it holds no sample", "Use --batch 1,8")
@@ -136,7 +136,7 @@ def complete(specs: Sequence[InputSpec], module: torch.nn.Module) -> tuple[Input
     Raises:
         UsageError: A name does not fit, an input is missing, or none has a batch axis.
     """
-    from bnexport.forward import all_parameters, embedding_size, required_parameters
+    from bnexport.inputs.forward import all_parameters, embedding_size, required_parameters
 
     required, known = required_parameters(module), all_parameters(module)
     given = [spec.name for spec in specs if spec.name]
@@ -182,7 +182,7 @@ def read_inputs(path: str | PathLike[str], module: torch.nn.Module) -> Examples:
         UsageError: The file is missing, or its arrays do not fit the model.
         Refused: The file holds more than arrays.
     """
-    from bnexport.input_files import read_examples
+    from bnexport.inputs.files import read_examples
 
     return read_examples(path, module)
 
@@ -197,6 +197,6 @@ def infer(
     Raises:
         UsageError: Nothing that was tried runs.
     """
-    from bnexport.guess import guess
+    from bnexport.inputs.guess import guess
 
     return guess(module, loaded_example)

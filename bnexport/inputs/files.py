@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -13,28 +14,61 @@ import numpy as np
 import torch
 
 from bnexport.errors import Refused, UsageError
-from bnexport.forward import all_parameters, float_dtype
 from bnexport.inputs import Examples, InputSpec, complete
+from bnexport.inputs.forward import all_parameters, float_dtype
 
-__all__ = ["read_examples"]
+__all__ = ["read_arrays", "read_examples", "read_for_graph"]
 
 Arrays = dict[str, torch.Tensor]
 
 
 def read_examples(path: str | PathLike[str], module: torch.nn.Module) -> Examples:
     """See `bnexport.inputs.read_inputs`."""
+    arrays = read_arrays(path, all_parameters(module))
+    specs = complete([_spec(name, array, module) for name, array in arrays.items()], module)
+    return Examples(specs, tuple(_numpy(arrays[spec.name]) for spec in specs))
+
+
+def read_for_graph(path: str | PathLike[str], declared: Sequence[InputSpec]) -> Examples:
+    """Samples for an ONNX graph, whose declared element types are kept.
+
+    Raises:
+        UsageError: The file does not hold what the graph takes.
+        Refused: It cannot be read.
+    """
+    arrays = read_arrays(path, [spec.name for spec in declared])
+    missing = [spec.name for spec in declared if spec.name not in arrays]
+    if missing:
+        raise UsageError(
+            f"inputs {path}", f"there is nothing for {', '.join(missing)}", "Store it too"
+        )
+    specs = [
+        replace(
+            spec, shape=(None, *arrays[spec.name].shape[1:]) if None in spec.shape else spec.shape
+        )
+        for spec in declared
+    ]
+    return Examples(tuple(specs), tuple(_numpy(arrays[spec.name]) for spec in specs))
+
+
+def read_arrays(path: str | PathLike[str], known: Sequence[str]) -> Arrays:
+    """The samples in a file, by the names of the inputs that take them.
+
+    Raises:
+        UsageError: There is no such file, or its arrays do not fit the inputs.
+        Refused: It cannot be read.
+    """
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"inputs {path}", "there is no such file", "Give a .npz, .npy or .pt file")
-    arrays = _named(_read(path), module, path)
+    arrays = _named(_read(path), known, path)
     _check(arrays, path)
-    specs = complete([_spec(name, array, module) for name, array in arrays.items()], module)
-    # numpy has no bfloat16, and float32 holds every value of it.
-    wide = {
-        name: array.float() if array.dtype == torch.bfloat16 else array
-        for name, array in arrays.items()
-    }
-    return Examples(specs, tuple(wide[spec.name].numpy() for spec in specs))
+    return arrays
+
+
+def _numpy(array: torch.Tensor) -> np.ndarray:
+    """Numpy has no bfloat16, and float32 holds every value of it."""
+    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
 
 
 def _read(path: Path) -> Arrays:
@@ -63,7 +97,8 @@ def _is_npz(path: Path) -> bool:
 def _from_numpy(loaded: object) -> Arrays:
     if isinstance(loaded, np.ndarray):
         return {"arr_0": torch.tensor(loaded)}
-    assert isinstance(loaded, np.lib.npyio.NpzFile)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise ValueError("it is no archive of arrays")
     with loaded:
         return {name: torch.tensor(loaded[name]) for name in loaded.files}
 
@@ -91,8 +126,7 @@ def _from_torch(value: object, path: Path) -> Arrays:
     )
 
 
-def _named(arrays: Arrays, module: torch.nn.Module, path: Path) -> Arrays:
-    known = all_parameters(module)
+def _named(arrays: Arrays, known: Sequence[str], path: Path) -> Arrays:
     if not arrays:
         raise UsageError(f"inputs {path}", "it holds no array", f"Store {', '.join(known)} in it")
     if all(re.fullmatch(r"arr_\d+", name) for name in arrays) and not set(arrays) & set(known):
@@ -103,8 +137,8 @@ def _named(arrays: Arrays, module: torch.nn.Module, path: Path) -> Arrays:
     if unknown:
         raise UsageError(
             f"inputs {path}",
-            f"it holds {', '.join(arrays)}, and the model's forward takes {', '.join(known)}",
-            "Name the arrays after the parameters, and store nothing else",
+            f"it holds {', '.join(arrays)}, and the model takes {', '.join(known)}",
+            "Name the arrays after the inputs, and store nothing else",
         )
     return arrays
 
