@@ -94,7 +94,7 @@ def test_integers_stay_below_the_smallest_embedding():
     [
         (["Nx3x8x8"], "no example for input ids"),
         (["Nx3", "Nx3", "Nx3", "Nx3"], "too many inputs: 4 given"),
-        (["foo:Nx3", "Nx3"], "'foo': model takes image, ids, scale"),
+        (["foo:Nx3", "Nx3"], "'foo': forward takes image, ids, scale"),
         (["ids:Nx3", "ids:Nx3"], "'ids': it is given twice"),
         (["2x3", "2x3"], "no batch axis"),
     ],
