@@ -1,1 +1,26 @@
-"""TODO"""
+"""TensorRT engines, by tensorrt 10 and 11 and by tensorrt_rtx: one code path.
+
+The three differ in what their modules hold. That is asked with ``hasattr``, never told from version
+numbers or from integer values of enumerations, which moved between releases. Importing this package
+imports none of them.
+"""
+
+from bnexport.targets.tensorrt.builder import build_engine
+from bnexport.targets.tensorrt.engine import EngineRunner, can_run
+from bnexport.targets.tensorrt.flavour import Flavour, find_flavour
+from bnexport.targets.tensorrt.info import EngineInfo, TensorInfo
+from bnexport.targets.tensorrt.options import EngineOptions
+from bnexport.targets.tensorrt.sidecar import read_sidecar, write_sidecar
+
+__all__ = [
+    "EngineInfo",
+    "EngineOptions",
+    "EngineRunner",
+    "Flavour",
+    "TensorInfo",
+    "build_engine",
+    "can_run",
+    "find_flavour",
+    "read_sidecar",
+    "write_sidecar",
+]

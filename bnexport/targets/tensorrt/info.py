@@ -1,0 +1,62 @@
+"""What is known of a built engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EngineInfo", "TensorInfo"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output.
+
+    Attributes:
+        name: As in the ONNX file.
+        dtype: ``float32``, ``float16``, ``int64``, ...
+        shape: With -1 where it is free.
+    """
+
+    name: str
+    dtype: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """The facts of one build.
+
+    Attributes:
+        flavour: ``tensorrt`` or ``tensorrt_rtx``.
+        version: Of that library; an engine of ``tensorrt`` runs under the same version only.
+        targets: The compute capabilities that it was built for: ``sm_89``.
+        assumed: The sentence that says which targets were chosen by default; empty when they were
+            named.
+        profiles: For each input with a free batch, its smallest, usual and largest shape.
+        precision: The narrowest floating type in the network: ``float32``, ``tf32``, ``float16``.
+        tf32: Whether float32 products may be rounded to TF32.
+        inputs: In the order of the ONNX file.
+        outputs: In the order of the ONNX file.
+        layers: How many layers of each type the network had after parsing.
+        scale_layers: Those among them that scale: what becomes of a BatchNorm that is not folded.
+        warnings: What the library warned of.
+        build_seconds: Wall time, parsing included.
+        bytes: The engine's size.
+    """
+
+    flavour: str
+    version: str
+    targets: tuple[str, ...]
+    assumed: str
+    profiles: dict[str, tuple[Shape, Shape, Shape]]
+    precision: str
+    tf32: bool
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    layers: dict[str, int]
+    scale_layers: int
+    warnings: tuple[str, ...]
+    build_seconds: float
+    bytes: int
