@@ -1,0 +1,119 @@
+"""``bnexport inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bnexport.cli.answer import Answer
+from bnexport.cli.command import Command
+from bnexport.cli.options import load_options, speech_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bnexport.cli.layout import Cell
+
+__all__ = ["inspect_command"]
+
+Document = dict[str, Any]
+
+
+@click.command("inspect", cls=Command)
+@click.argument("model", required=False)
+@load_options
+@click.option("--layers", "every_layer", is_flag=True, help="List every layer with parameters.")
+@speech_options
+@click.pass_context
+def inspect_command(
+    ctx: click.Context, /, model: str | None, every_layer: bool, **options: Any
+) -> Answer:
+    """Show what MODEL holds: its layers, its BatchNorms and their statistics.
+
+    Of an ONNX file: its operators. Of a TensorRT engine: what its sidecar says. The model is
+    read as `convert` reads it; nothing is run.
+    """
+    if model is None and options["arch"] is None:
+        raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
+    from bnexport.load import load
+    from bnexport.report.inspection import inspect_engine, inspect_loaded, is_engine
+
+    if model is not None and is_engine(Path(model)):
+        document = inspect_engine(Path(model))
+    else:
+        document = inspect_loaded(load(model, **options))
+    return Answer(document, lambda console: _show(console, document, every_layer))
+
+
+def _show(console: Console, document: Document, every_layer: bool) -> None:
+    from bnexport.cli.layout import fields
+
+    source = document["source"]
+    fields(console, [("model", f"{source['path'] or source['name']} ({source['format']})")])
+    fields(console, [("note", note) for note in source["notes"]])
+    if document["kind"] == "module":
+        _show_module(console, document, every_layer)
+    elif document["kind"] == "graph":
+        fields(console, _graph(document))
+    else:
+        fields(console, [(key, str(value)) for key, value in document["sidecar"].items()])
+
+
+def _show_module(console: Console, document: Document, every_layer: bool) -> None:
+    from bnexport.cli.layout import columns, fields, rows
+
+    norms = document["batch_norms"]
+    fields(console, _module(document))
+    if every_layer:
+        listed = [[x["name"], x["kind"], f"{x['parameters']:,}"] for x in document["layers"]]
+        rows(console, columns("layer", "kind", "parameters", wide="layer"), listed)
+    if norms:
+        heads = ("BatchNorm", "kind", "channels", "mean", "variance", "weight")
+        rows(console, columns(*heads, wide="BatchNorm"), map(_norm, norms))
+    problems = [(norm["name"], problem) for norm in norms for problem in norm["problems"]]
+    fields(console, [("problem", f"{name or 'the model'}: {text}") for name, text in problems])
+
+
+def _module(document: Document) -> Iterator[tuple[str, Cell]]:
+    yield "class", f"{document['class']}, {document['parameters']:,} parameters"
+    yield "layers", _counted(document["census"])
+    training = document["training"]
+    if training:
+        yield "mode", f"{training} modules are in train mode; convert exports eval mode"
+
+
+def _graph(document: Document) -> Iterator[tuple[str, Cell]]:
+    from bnexport.cli.layout import size
+
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {v}" for domain, v in document["opsets"].items())
+    yield "opset", opsets
+    for label in ("inputs", "outputs"):
+        for value in document[label]:
+            shape = "?" if value["shape"] is None else "x".join(map(str, value["shape"]))
+            yield label[:-1], f"{value['name']} {shape or 'scalar'} {value['dtype']}"
+    yield "weights", size(document["weight_bytes"])
+    yield "operators", f"{document['nodes']}: {_counted(document['census'])}"
+
+
+def _counted(census: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in census.items())
+
+
+def _norm(norm: Document) -> list[Cell]:
+    from rich.text import Text
+
+    from bnexport.cli.layout import BAD
+
+    ranges = [_range(norm[f"{name}_range"]) for name in ("mean", "var", "weight")]
+    name: Cell = norm["name"] or "(the model)"
+    if norm["problems"]:
+        name = Text(str(name), BAD)
+    return [name, norm["kind"], str(norm["channels"] or "?"), *ranges]
+
+
+def _range(ends: tuple[float, float] | None) -> str:
+    """The least and the greatest value."""
+    return "-" if ends is None else f"{ends[0]:.2g} .. {ends[1]:.2g}"

@@ -1,0 +1,106 @@
+"""What a model holds, as JSON: its layers and BatchNorms, or its operators, without running it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+from torch import nn
+
+from bnexport.errors import Refused
+from bnexport.health import batch_norms, layers
+from bnexport.report.document import Document, Source, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bnexport.load.loaded import Loaded
+
+__all__ = ["SCHEMA", "inspect_engine", "inspect_loaded", "is_engine"]
+
+SCHEMA = "bnexport.inspection/1"
+ENGINE_HEADS = (b"ptrt", b"ftrt")
+
+
+def inspect_loaded(loaded: Loaded) -> Document:
+    """The inspection document of a model that was read."""
+    model = loaded.model
+    found = _graph(model) if isinstance(model, ir.Model) else _module(model)
+    return {"schema": SCHEMA, "source": asdict(Source.of(loaded)), **found, "versions": versions()}
+
+
+def is_engine(path: Path) -> bool:
+    """Whether the file is a TensorRT engine."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in ENGINE_HEADS
+
+
+def inspect_engine(path: Path) -> Document:
+    """What the sidecar of a TensorRT engine says; the engine, native code, is not opened.
+
+    Raises:
+        Refused: There is no sidecar that names the engine.
+    """
+    from bnexport.targets.tensorrt import read_sidecar
+
+    source = Source(path.stem, "TensorRT engine", path)
+    sidecar = read_sidecar(path)
+    try:
+        found = json.loads(json.dumps(sidecar, default=str))
+    except ValueError as error:
+        raise Refused(str(path), f"its sidecar cannot be read ({error})") from error
+    return {
+        "schema": SCHEMA,
+        "source": asdict(source),
+        "kind": "engine",
+        "sidecar": found,
+        "versions": versions(),
+    }
+
+
+def _module(module: nn.Module) -> Document:
+    listed, norms = layers(module), batch_norms(module)
+    return {
+        "kind": "module",
+        "class": type(module).__name__,
+        "parameters": sum(layer.parameters for layer in listed),
+        "training": sum(each.training for each in module.modules()),
+        "census": _census(layer.kind for layer in listed),
+        "layers": [asdict(layer) for layer in listed],
+        "batch_norms": [asdict(norm) for norm in norms],
+    }
+
+
+def _graph(model: ir.Model) -> Document:
+    nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
+    weights = [value.const_value for value in model.graph.initializers.values()]
+    return {
+        "kind": "graph",
+        "opsets": dict(model.opset_imports),
+        "inputs": [_value(value) for value in model.graph.inputs],
+        "outputs": [_value(value) for value in model.graph.outputs],
+        "weight_bytes": sum(tensor.nbytes for tensor in weights if tensor is not None),
+        "nodes": len(nodes),
+        "census": _census(f"{node.domain}.{node.op_type}".lstrip(".") for node in nodes),
+    }
+
+
+def _census(kinds: Iterable[str]) -> dict[str, int]:
+    """How many of each, the most frequent first."""
+    return dict(Counter(kinds).most_common())
+
+
+def _value(value: ir.Value) -> Document:
+    shape = None if value.shape is None else [_size(size) for size in value.shape]
+    dtype = None if value.dtype is None else value.dtype.name.lower()
+    return {"name": value.name, "shape": shape, "dtype": dtype}
+
+
+def _size(size: int | ir.SymbolicDim) -> int | str:
+    return size if isinstance(size, int) else str(size)
