@@ -26,7 +26,9 @@ def export(model: torch.nn.Module, args: tuple[torch.Tensor, ...], path: str) ->
     Raises:
         Refused: bnexport declined, and the message says why.
     """
-    inputs = [InputSpec("", (None, *x.shape[1:]), str(x.dtype).removeprefix("torch.")) for x in args]
+    inputs = [
+        InputSpec("", (None, *x.shape[1:]), str(x.dtype).removeprefix("torch.")) for x in args
+    ]
     try:
         result = bnexport.convert(model, Path(path), inputs=inputs, batch=(1, 7))
     except errors.Refused as error:

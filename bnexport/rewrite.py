@@ -60,7 +60,7 @@ def rewrite(
         start, before = time.perf_counter(), _count(model)
         try:
             result = step(model)
-        except ir.passes.PassError as error:
+        except (ir.passes.PassError, ir.passes.InvariantError) as error:
             raise ExportError(
                 f"pass {type(step).__name__} refused the graph", _root(error)
             ) from error
