@@ -59,7 +59,7 @@ def _show(console: Console, document: Document, every_layer: bool) -> None:
     elif document["kind"] == "graph":
         fields(console, _graph(document))
     else:
-        fields(console, [(key, str(value)) for key, value in document["sidecar"].items()])
+        fields(console, _engine(document["sidecar"]))
 
 
 def _show_module(console: Console, document: Document, every_layer: bool) -> None:
@@ -96,6 +96,24 @@ def _graph(document: Document) -> Iterator[tuple[str, Cell]]:
             yield label[:-1], f"{value['name']} {shape or 'scalar'} {value['dtype']}"
     yield "weights", size(document["weight_bytes"])
     yield "operators", f"{document['nodes']}: {_counted(document['census'])}"
+
+
+def _engine(sidecar: Document) -> Iterator[tuple[str, Cell]]:
+    yield (
+        "built by",
+        f"{sidecar['flavour']} {sidecar['version']} for {', '.join(sidecar['targets'])}",
+    )
+    yield "precision", str(sidecar["precision"])
+    for label in ("inputs", "outputs"):
+        for tensor in sidecar[label]:
+            shape = "x".join("N" if size < 0 else str(size) for size in tensor["shape"])
+            yield label[:-1], f"{tensor['name']} {shape or 'scalar'} {tensor['dtype']}"
+    for name, shapes in sidecar["profiles"].items():
+        least, usual, most = ("x".join(map(str, shape)) for shape in shapes)
+        yield "profile", f"{name}: {least} to {most}, tuned for {usual}"
+    scales = sidecar["scale_layers"]
+    yield "layers", _counted(sidecar["layers"])
+    yield "BatchNorm", f"{scales} scaling layers" if scales else "none left"
 
 
 def _counted(census: dict[str, int]) -> str:

@@ -227,7 +227,11 @@ def write_report(path: Path, data: Document) -> None:
 
 def _inputs(examples: Examples) -> Document:
     specs = [
-        {**asdict(spec), "shape": ["N" if size is None else size for size in spec.shape]}
+        {
+            "name": spec.name,
+            "shape": ["N" if size is None else size for size in spec.shape],
+            "dtype": spec.dtype,
+        }
         for spec in examples.specs
     ]
     return {"specs": specs, "real": examples.data is not None, "assumed": examples.assumed}

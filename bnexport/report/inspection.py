@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 from torch import nn
 
-from bnexport.errors import Refused
 from bnexport.health import batch_norms, layers
 from bnexport.report.document import Document, Source, versions
 
@@ -45,21 +43,15 @@ def inspect_engine(path: Path) -> Document:
     """What the sidecar of a TensorRT engine says; the engine, native code, is not opened.
 
     Raises:
-        Refused: There is no sidecar that names the engine.
+        Refused: There is no sidecar beside it.
     """
     from bnexport.targets.tensorrt import read_sidecar
 
-    source = Source(path.stem, "TensorRT engine", path)
-    sidecar = read_sidecar(path)
-    try:
-        found = json.loads(json.dumps(sidecar, default=str))
-    except ValueError as error:
-        raise Refused(str(path), f"its sidecar cannot be read ({error})") from error
     return {
         "schema": SCHEMA,
-        "source": asdict(source),
+        "source": asdict(Source(path.stem, "TensorRT engine", path)),
         "kind": "engine",
-        "sidecar": found,
+        "sidecar": read_sidecar(path),
         "versions": versions(),
     }
 
