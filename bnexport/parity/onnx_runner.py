@@ -39,12 +39,11 @@ class OnnxRunner:
         provider: ``cpu`` or ``cuda``.
         optimise: False: every optimiser of ONNX Runtime off.
         outputs: The names that the file must have, in this order; None: whatever it has.
+        title: What to call the runner, where two ONNX files are in play.
 
     Raises:
         UsageError: There is no such provider.
     """
-
-    name = "ONNX Runtime"
 
     def __init__(
         self,
@@ -53,6 +52,7 @@ class OnnxRunner:
         provider: str = "cpu",
         optimise: bool = True,
         outputs: Sequence[str] | None = None,
+        title: str = "ONNX Runtime",
     ) -> None:
         if provider not in _PROVIDERS:
             raise UsageError(f"provider {provider!r}", "there is cpu and cuda")
@@ -60,19 +60,13 @@ class OnnxRunner:
         self._optimise = optimise
         self._outputs = None if outputs is None else tuple(outputs)
         self._session: Any = None
-        self._precision: str | None = None
-        self.device = provider
+        self.name, self.device = title, provider
+        # Of the narrowest weights; told when the file is opened.
+        self.precision = "float32"
 
     @property
     def version(self) -> str:
         return str(_onnxruntime().__version__)
-
-    @property
-    def precision(self) -> str:
-        """The narrowest floating type among the file's weights."""
-        if self._precision is None:
-            self._precision = _precision(self._source)
-        return self._precision
 
     def __enter__(self) -> Self:
         """Open the session.
@@ -114,6 +108,7 @@ class OnnxRunner:
         provider = _PROVIDERS[self.device]
         with run_errors(self._what()):
             session = ort.InferenceSession(self._source, options, providers=[provider])
+            self.precision = _precision(self._source)
         if session.get_providers()[0] != provider[0]:
             raise MissingRuntime("ONNX Runtime on CUDA", "it fell back to the CPU", _CUDA_REMEDY)
         self._check_names(tuple(value.name for value in session.get_outputs()))
@@ -149,7 +144,7 @@ def cuda_obstacle() -> str:
 
 def _onnxruntime() -> ModuleType:
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
     except ImportError as error:
         why = f"onnxruntime cannot be imported ({error})"
         raise MissingRuntime("ONNX Runtime", why, "Type `pip install bnexport[cpu]`") from error

@@ -41,15 +41,10 @@ class OnnxReference(Reference):
     """An ONNX file as it was given, run with every optimiser of ONNX Runtime off."""
 
     def __init__(self, source: Path | str | bytes) -> None:
-        runner = OnnxRunner(source, optimise=False)
-        name = (
-            source.name
-            if isinstance(source, Path)
-            else Path(source).name
-            if isinstance(source, str)
-            else "the file"
-        )
-        description = f"{name} as given, in ONNX Runtime {runner.version} with its optimisers off"
+        given = "the model" if isinstance(source, bytes) else Path(source).name
+        title = f"{given} as given"
+        runner = OnnxRunner(source, optimise=False, title=f"{title}, ONNX Runtime")
+        description = f"{title}, in ONNX Runtime {runner.version} with its optimisers off"
         super().__init__(runner, runner, Nudged(runner), description)
 
 

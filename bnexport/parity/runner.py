@@ -88,8 +88,12 @@ class Nudged:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self.name, self.version = runner.name, runner.version
-        self.device, self.precision = runner.device, runner.precision
+        self.name, self.version, self.device = runner.name, runner.version, runner.device
+
+    @property
+    def precision(self) -> str:
+        """A file's runner knows it once the file is open."""
+        return self._runner.precision
 
     def __enter__(self) -> Self:
         self._runner.__enter__()
