@@ -14,7 +14,7 @@ import torch
 
 from bnexport.errors import MissingRuntime, Refused
 from bnexport.parity.runner import RunFailed, run_errors
-from bnexport.targets.tensorrt.cuda import find_gpu
+from bnexport.targets.cuda import find_gpu
 from bnexport.targets.tensorrt.flavour import load_flavour
 from bnexport.targets.tensorrt.info import EngineInfo
 from bnexport.targets.tensorrt.logger import Messages, make_logger, reason

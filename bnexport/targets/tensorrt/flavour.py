@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnexport.errors import MissingRuntime, UsageError
-from bnexport.targets.tensorrt.cuda import Gpu, find_gpu
+from bnexport.targets.cuda import Gpu, find_gpu
 
 __all__ = ["Flavour", "find_flavour", "load_flavour"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnexport.errors import UsageError
-from bnexport.targets.tensorrt.cuda import Gpu, find_gpu
+from bnexport.targets.cuda import Gpu, find_gpu
 from bnexport.targets.tensorrt.flavour import Flavour
 
 __all__ = ["PORTABLE", "EngineOptions", "Targets", "choose_targets", "supported"]
