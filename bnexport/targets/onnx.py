@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,11 +48,9 @@ def write_onnx(
     if not external_data and size > SINGLE_FILE_LIMIT:
         why = f"its weights take {size / 2**30:.1f} GiB and protobuf ends at 2 GiB"
         raise ExportError("the model does not fit in one ONNX file", why, "Use --external-data")
-    with output_errors(path), _signed(model):
-        if not external_data:
-            return (_write_proto(model, path),)
+    with output_errors(path), _signed(model), _read_in(model):
         values = [value for value in _initializers(model) if _goes_outside(value)]
-        if not values:
+        if not (external_data and values):
             return (_write_proto(model, path),)
         data, placed = _write_data(values, path)
         with _replaced(values, placed):
@@ -122,7 +120,17 @@ def _placed(value: ir.Value, data: Path, offset: int, length: int) -> ir.Externa
 
 
 @contextmanager
-def _replaced(values: list[ir.Value], tensors: list[ir.ExternalTensor]) -> Iterator[None]:
+def _read_in(model: ir.Model) -> Iterator[None]:
+    """Hold what lies in the data file of the model's source (memory-mapped) as if it were here."""
+    outside = [v for v in _initializers(model) if isinstance(v.const_value, ir.ExternalTensor)]
+    tensors = [v.const_value for v in outside if v.const_value is not None]
+    held = [ir.Tensor(t.numpy(), t.dtype, name=t.name, doc_string=t.doc_string) for t in tensors]
+    with _replaced(outside, held):
+        yield
+
+
+@contextmanager
+def _replaced(values: Sequence[ir.Value], tensors: Sequence[ir.TensorProtocol]) -> Iterator[None]:
     before = [value.const_value for value in values]
     try:
         for value, tensor in zip(values, tensors, strict=True):
