@@ -68,9 +68,13 @@ def test_without_a_commit_nothing_changes(tmp_path, old):
 
 
 def test_an_exception_leaves_the_older_files(tmp_path, old):
-    with pytest.raises(KeyboardInterrupt), Staging(tmp_path / "m.onnx") as staging:
-        stage(staging)
-        raise KeyboardInterrupt
+    def build():
+        with Staging(tmp_path / "m.onnx") as staging:
+            stage(staging)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
     assert contents(tmp_path) == old
     assert names(tmp_path) == set(old)
 
@@ -91,16 +95,17 @@ def test_a_commit_that_fails_midway_is_undone(tmp_path, old, monkeypatch, fails_
     real = os.replace
 
     def replace(source, target):
-        if Path(target).name == fails_at and ".commit" not in str(source) or fails_at == "moves":
+        if Path(target).name == fails_at:
             monkeypatch.setattr(os, "replace", real)
             raise error
         real(source, target)
 
     expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
-    with pytest.raises(expected), Staging(tmp_path / "m.onnx") as staging:
+    with Staging(tmp_path / "m.onnx") as staging:
         others = stage(staging)
         monkeypatch.setattr(os, "replace", replace)
-        staging.commit("m.onnx", others)
+        with pytest.raises(expected):
+            staging.commit("m.onnx", others)
     assert contents(tmp_path) == old
     assert names(tmp_path) == set(old)
 
@@ -114,16 +119,18 @@ def test_a_failed_first_commit_leaves_no_file(tmp_path, monkeypatch):
         real(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(OutputError, match="Input/output"), Staging(tmp_path / "m.onnx") as staging:
+    with Staging(tmp_path / "m.onnx") as staging:
         others = stage(staging)
-        staging.commit("m.onnx", others)
+        with pytest.raises(OutputError, match="Input/output"):
+            staging.commit("m.onnx", others)
     assert names(tmp_path) == set()
 
 
 def test_a_missing_staged_file_publishes_nothing(tmp_path, old):
-    with pytest.raises(OutputError), Staging(tmp_path / "m.onnx") as staging:
+    with Staging(tmp_path / "m.onnx") as staging:
         put(staging.folder, NEW)
-        staging.commit("m.onnx", ["forgotten"])
+        with pytest.raises(OutputError):
+            staging.commit("m.onnx", ["forgotten"])
     assert contents(tmp_path) == old
 
 
@@ -280,7 +287,7 @@ def test_a_pipe_is_no_destination(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error():
-    with pytest.raises(OutputError, match="/proc/m.onnx"), Staging(Path("/proc/m.onnx")):
+    with pytest.raises(OutputError, match=r"/proc/m\.onnx"), Staging(Path("/proc/m.onnx")):
         pass
 
 

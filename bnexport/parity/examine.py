@@ -11,6 +11,7 @@ from bnexport.parity import invariance
 from bnexport.parity.arrays import Array, Arrays
 from bnexport.parity.invariance import Pair
 from bnexport.parity.judge import Subject, Tolerances, failed, judge
+from bnexport.parity.origin import Traceable, finite
 from bnexport.parity.reference import Reference
 from bnexport.parity.result import Check
 from bnexport.parity.runner import RunFailed, Runner, label
@@ -98,7 +99,24 @@ class Examiner:
             if outputs[i].dtype != expected and not _allowed_width(runner, outputs[i].dtype):
                 check = failed(subject, f"dtype {outputs[i].dtype} against {expected}")
             checks.append(check)
-        return checks
+        return self._traced(runner, n, outputs, checks)
+
+    def _traced(self, runner: Runner, n: int, outputs: Arrays, checks: list[Check]) -> list[Check]:
+        """Add to each failure over a number that is not finite where that number starts."""
+        truth = self._trial.truth[n]
+        ours = {i for i, array in enumerate(outputs) if not finite(array)}
+        theirs = {i for i, array in enumerate(truth) if not finite(array)} - ours
+        found = list(checks)
+        for side, who in ((ours, runner), (theirs, self._trial.reference)):
+            if (
+                side
+                and isinstance(who, Traceable)
+                and (origin := _origin(who, self._trial.inputs[n]))
+            ):
+                for i in side:
+                    detail = f"{checks[i].detail}; it is first seen in {origin}"
+                    found[i] = replace(checks[i], detail=detail)
+        return found
 
     def _forgive(self, check: Check) -> Check:
         far = is_measured(check) and check.relative > _FAR
@@ -156,6 +174,14 @@ class Examiner:
             return check
         detail = "" if check.passed else _sentence(kind, n, pair.samples[check.worst[0]], check)
         return replace(check, worst=pair.place(check.worst), detail=detail)
+
+
+def _origin(runner: Traceable, inputs: Arrays) -> str:
+    """Empty where the search itself cannot run: the failure stands without it."""
+    try:
+        return runner.origin(inputs)
+    except RunFailed:
+        return ""
 
 
 def is_measured(check: Check) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnexport.errors import MissingRuntime, Refused, UsageError
+from bnexport.errors import Refused, UsageError
 from bnexport.events import Observer, silent
 from bnexport.inputs import Examples
 from bnexport.parity.arrays import from_torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verify_files"]
 
-_ENGINE_HEADS = (b"ptrt", b"ftrt")
+_ENGINE_HEADS = (b"ptrt", b"ftrt", b"vtrt")
 _KINDS = "bnexport verifies ONNX files, TorchScript and torch.export archives, TensorRT engines"
 
 
@@ -134,13 +134,9 @@ def _archive(path: Path, trust: bool) -> Runner:
 
 
 def _engine(path: Path) -> Runner:
-    from bnexport.targets import tensorrt
+    from bnexport.targets.tensorrt import EngineRunner
 
-    make = getattr(tensorrt, "EngineRunner", None)
-    if make is None:
-        raise MissingRuntime(str(path), "no TensorRT runtime can run it here")
-    runner: Runner = make(path)
-    return runner
+    return EngineRunner(path)
 
 
 def _reference(file: _File) -> Reference:

@@ -14,6 +14,7 @@ import onnx
 
 from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity.arrays import Array, Arrays, is_floating
+from bnexport.parity.origin import first_value, with_every_value
 from bnexport.parity.runner import RunFailed, run_errors
 
 __all__ = ["OnnxRunner", "cuda_obstacle"]
@@ -98,6 +99,16 @@ class OnnxRunner:
         with run_errors(self._what()):
             return tuple(np.asarray(array) for array in session.run(None, feeds))
 
+    def origin(self, inputs: Arrays) -> str:
+        """The first value of the graph that is not finite; every optimiser is off for that."""
+        with run_errors(self._what()):
+            model = _read(self._source, weights=True)
+            names = with_every_value(model)
+            probe = OnnxRunner(model.SerializeToString(), provider=self.device, optimise=False)
+        with probe:
+            value = first_value(names, probe.run(inputs))
+        return f"value {value!r}" if value else ""
+
     def _open(self) -> Any:
         ort = _onnxruntime()
         options = _options(ort, self._optimise)
@@ -169,11 +180,12 @@ def _cast(array: Array, kind: str) -> Array:
     return array.astype(_FLOATS[kind]) if is_floating(array) and kind in _FLOATS else array
 
 
+def _read(source: str | bytes, *, weights: bool) -> onnx.ModelProto:
+    if isinstance(source, bytes):
+        return onnx.load_model_from_string(source)
+    return onnx.load_model(source, load_external_data=weights)
+
+
 def _precision(source: str | bytes) -> str:
-    model = (
-        onnx.load_model_from_string(source)
-        if isinstance(source, bytes)
-        else onnx.load_model(source, load_external_data=False)
-    )
-    found = {tensor.data_type for tensor in model.graph.initializer}
+    found = {tensor.data_type for tensor in _read(source, weights=False).graph.initializer}
     return next((name for code, name in _PRECISIONS.items() if code in found), "float32")

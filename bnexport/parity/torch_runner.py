@@ -12,6 +12,7 @@ from typing import Any, Self
 import torch
 
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
+from bnexport.parity.origin import watched
 from bnexport.parity.runner import run_errors
 from bnexport.passes.modules import copy_module, undisturbed
 
@@ -58,6 +59,17 @@ class TorchRunner:
         with undisturbed(next(self._runs)), _exact(), run_errors(self._what()):
             return from_torch(_tuple(live(*tensors)))
 
+    def origin(self, inputs: Arrays) -> str:
+        """The first layer whose output is not finite.
+
+        Hooks are put on a copy: the caller's module is not touched even for a moment.
+        """
+        with run_errors(self._what()), undisturbed(0), _exact():
+            module = _converted(self._module, self._dtype)
+            with watched(module) as seen:
+                module(*(self._input(to_torch(array)) for array in inputs))
+        return f"layer {seen[0]!r}" if seen else ""
+
     def _open(self) -> Callable[..., Any]:
         if self._dtype is None or all(t.dtype == self._dtype for t in _tensors(self._module)):
             return self._module
@@ -79,6 +91,10 @@ class _FileRunner(TorchRunner):
         self._path = Path(path)
         super().__init__(torch.nn.Module())
         self.precision = "float32"
+
+    def origin(self, inputs: Arrays) -> str:
+        """Nothing: a program of this kind takes no hooks."""
+        return ""
 
     def _open(self) -> Callable[..., Any]:
         with run_errors(self._what()), undisturbed():
@@ -130,12 +146,15 @@ def _narrowest(module: torch.nn.Module) -> torch.dtype:
     return max(found, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float32)
 
 
-def _converted(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """A copy in another precision.
+def _converted(module: torch.nn.Module, dtype: torch.dtype | None) -> torch.nn.Module:
+    """A copy, in another precision where one is given.
 
     Tensors that layers keep as plain attributes are converted too: ``to`` passes those by.
     """
-    converted = copy_module(module).to(dtype)
+    converted = copy_module(module)
+    if dtype is None:
+        return converted
+    converted = converted.to(dtype)
     for layer in converted.modules():
         for name, value in list(vars(layer).items()):
             if isinstance(value, torch.Tensor) and value.is_floating_point():

@@ -39,6 +39,7 @@ class Trial:
         rounded: The outputs of the run that the yardstick was measured with, by batch size.
         dtypes: That the outputs must have.
         yardsticks: One an output.
+        reference: What gave ``truth``.
     """
 
     names: tuple[str, ...]
@@ -49,6 +50,7 @@ class Trial:
     rounded: Mapping[int, Arrays]
     dtypes: tuple[np.dtype[Any], ...]
     yardsticks: tuple[Yardstick, ...]
+    reference: Runner
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -86,6 +88,7 @@ def prepare(
             yardstick([run[i] for run in a], [run[i] for run in b], precision)
             for i in range(len(names))
         ),
+        reference=reference.runner,
     )
 
 

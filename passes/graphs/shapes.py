@@ -24,20 +24,23 @@ class NameBatch(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Rename in place."""
-        batch = {
-            str(value.shape[0])
-            for value in model.graph.inputs
-            if value.shape is not None and len(value.shape) and not isinstance(value.shape[0], int)
-        } - {"None", "N"}
+        batch = {_symbol(value, 0) for value in model.graph.inputs} - {"", "N"}
         values = [*model.graph.inputs]
         for node in ir.traversal.RecursiveGraphIterator(model.graph):
             values += node.outputs
         modified = False
         for value in values:
-            if value.shape is None or value.shape.frozen:
-                continue
-            for axis, size in enumerate(value.shape):
-                if not isinstance(size, int) and str(size) in batch:
-                    value.shape[axis] = "N"
-                    modified = True
+            symbols = [_symbol(value, axis) for axis in range(len(value.shape or ()))]
+            if value.shape is not None and batch & set(symbols):
+                sizes = zip(value.shape, symbols, strict=True)
+                value.shape = ir.Shape(["N" if name in batch else size for size, name in sizes])
+                modified = True
         return ir.passes.PassResult(model, modified)
+
+
+def _symbol(value: ir.Value, axis: int) -> str:
+    """The name of a free axis; empty where it is fixed or has none."""
+    if value.shape is None or axis >= len(value.shape) or isinstance(value.shape[axis], int):
+        return ""
+    name = getattr(value.shape[axis], "value", None)
+    return name if isinstance(name, str) else ""

@@ -31,6 +31,8 @@ class Simplify(ir.passes.FunctionalPass):
             ir.to_proto(model), skip_fuse_bn=True, skipped_optimizers=SKIPPED
         )
         simplified = ir.from_proto(proto)
+        simplified.metadata_props.clear()  # onnxsim's diary
+        simplified.metadata_props.update(model.metadata_props)
         _restore_origins(simplified, model)
         return ir.passes.PassResult(simplified, simplified.graph.num_nodes() != before)
 
