@@ -136,8 +136,12 @@ class ExportedRunner(_FileRunner):
 
 
 def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
-    every = itertools.chain(module.parameters(), module.buffers())
-    return [tensor for tensor in every if tensor.is_floating_point()]
+    """Every floating tensor that the module holds, also those that a layer keeps as an attribute."""
+    kept = (value for layer in module.modules() for value in vars(layer).values())
+    every = itertools.chain(module.parameters(), module.buffers(), kept)
+    return [
+        value for value in every if isinstance(value, torch.Tensor) and value.is_floating_point()
+    ]
 
 
 def _narrowest(module: torch.nn.Module) -> torch.dtype:
