@@ -1,0 +1,94 @@
+"""Build the architecture that the user names: ``package.module:factory``, called with ``--arch-args``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from bnexport.errors import UsageError
+from bnexport.load.errors import ArchRefused
+from bnexport.load.importing import user_code
+from bnexport.load.wrappers import unwrap
+
+__all__ = ["build_arch", "check_arch", "check_not_empty"]
+
+
+def check_arch(arch: str) -> tuple[str, str]:
+    """The module and the factory that an ``--arch`` names.
+
+    Raises:
+        UsageError: It is not of the form ``package.module:factory``.
+    """
+    home, colon, factory = arch.partition(":")
+    parts = [*home.split("."), *factory.split(".")]
+    if not colon or not all(part.isidentifier() for part in parts):
+        raise UsageError(
+            f"--arch {arch}",
+            "not of the form package.module:factory",
+            "As in --arch mynets.unet:UNet",
+        )
+    return home, factory
+
+
+def build_arch(arch: str, args: Mapping[str, object]) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    """The module that the factory returns, out of its wrappers, and notes.
+
+    Raises:
+        UsageError: ``arch`` is malformed.
+        ArchRefused: It cannot be imported, called, or returns something else than a module.
+    """
+    home, name = check_arch(arch)
+    with user_code():
+        made = _call(arch, _factory(arch, home, name), args)
+    if not isinstance(made, torch.nn.Module):
+        why = f"it returned a {type(made).__name__}, not a torch.nn.Module"
+        raise ArchRefused(f"--arch {arch}", why, "Name a class or function that gives the model")
+    module, wrappers = unwrap(made)
+    return module, tuple(f"unwrapped {wrapper}" for wrapper in wrappers)
+
+
+def check_not_empty(module: torch.nn.Module, what: str) -> None:
+    """Refuse a module without parameters, buffers or children: there is nothing to convert."""
+    held = (*module.parameters(), *module.buffers(), *module.children())
+    if not held:
+        raise ArchRefused(what, "the model holds no layer", "Give the model that was trained")
+
+
+def _factory(arch: str, home: str, name: str) -> Callable[..., Any]:
+    try:
+        found: Any = importlib.import_module(home)
+    except (Exception, SystemExit) as error:
+        # The module is the user's: whatever it raises is the reason why it cannot be had.
+        why = f"{home} cannot be imported ({type(error).__name__}: {error})"
+        remedy = "Run in the folder that holds it, or install its package"
+        raise ArchRefused(f"--arch {arch}", why, remedy) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ArchRefused(f"--arch {arch}", f"{home} has no {name!r}", _choices(found))
+        found = getattr(found, part)
+    if not callable(found):
+        why = f"{name} is a {type(found).__name__} and cannot be called"
+        raise ArchRefused(f"--arch {arch}", why, _choices(importlib.import_module(home)))
+    return found  # type: ignore[no-any-return]
+
+
+def _call(arch: str, factory: Callable[..., Any], args: Mapping[str, object]) -> Any:
+    try:
+        return factory(**args)
+    except (Exception, SystemExit) as error:
+        # The factory is the user's: whatever it raises is the reason why there is no model.
+        why = f"the factory raised {type(error).__name__}: {error}"
+        raise ArchRefused(f"--arch {arch}", why, "Give its arguments with --arch-args") from error
+
+
+def _choices(home: Any) -> str:
+    """The module classes that stand there, to choose from."""
+    names = [
+        name
+        for name, value in vars(home).items()
+        if isinstance(value, type) and issubclass(value, torch.nn.Module)
+    ]
+    return f"It has {', '.join(sorted(names)[:8])}" if names else "Check the name"

@@ -1,0 +1,60 @@
+"""Every name that a model's records mention, sorted into known, wanted and forbidden before any is used."""
+
+from __future__ import annotations
+
+import sys
+
+from bnexport.load.allow import Allowed
+from bnexport.load.errors import UnknownClasses, Unsafe
+from bnexport.load.names import is_core_layer, is_known
+from bnexport.load.records import Call, Global, children
+from bnexport.load.tensors import is_tensor
+from bnexport.load.wrappers import peel, wrapped
+
+__all__ = ["check_names"]
+
+
+def check_names(path: str, root: object, allowed: Allowed) -> None:
+    """Refuse a model whose records mention a name that may not become live.
+
+    Raises:
+        Unsafe: A part of Python or of torch that is no layer would be called.
+        UnknownClasses: Classes that the user can allow are not allowed yet; all of them are named.
+    """
+    unknown: set[str] = set()
+    for name, called in _mentions(root):
+        if is_core_layer(name) or is_known(name) or allowed.covers(name):
+            continue
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names and top != "__main__":
+            verb = "asks to call" if called else "refers to"
+            why = f"it {verb} {name}, which was not done: no model needs it"
+            raise Unsafe(path, why, _REMEDY)
+        unknown.add(name)
+    if unknown:
+        raise UnknownClasses(path, unknown)
+
+
+_REMEDY = "Save model.state_dict() instead, and give the model's code with --arch"
+
+
+def _mentions(root: object) -> list[tuple[str, bool]]:
+    """Each name once, and whether it is called; tensors and the outsides of wrappers are skipped."""
+    seen: set[int] = set()
+    found: dict[str, bool] = {}
+    waiting = [root]
+    while waiting:
+        record = waiting.pop()
+        if isinstance(record, Global):
+            found.setdefault(record.path, False)
+            continue
+        if id(record) in seen or is_tensor(record):
+            continue
+        seen.add(id(record))
+        if isinstance(record, Call) and wrapped(record):
+            waiting.append(peel(record))
+            continue
+        if isinstance(record, Call):
+            found[record.path] = True
+        waiting.extend(children(record))
+    return list(found.items())
