@@ -1,1 +1,1 @@
-"""TODO"""
+"""The passes: over modules (before capture) and over graphs (after it)."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+from typing import Any
+
 import onnx_ir as ir
 
 from bnexport.passes.graphs.naming import KIND, MODULE
@@ -25,16 +29,30 @@ class Simplify(ir.passes.FunctionalPass):
         import onnxsim
 
         if weight_bytes(model) > LARGEST_BYTES:
-            return ir.passes.PassResult(model, False)
+            return ir.passes.PassResult(model.clone(), False)
         before = model.graph.num_nodes()
-        proto, _ = onnxsim.simplify(
-            ir.to_proto(model), skip_fuse_bn=True, skipped_optimizers=SKIPPED
-        )
+        options: dict[str, Any] = {"skip_fuse_bn": True, "skipped_optimizers": SKIPPED}
+        if "initializers_as_constants" in inspect.signature(onnxsim.simplify).parameters:
+            options["initializers_as_constants"] = False  # else it moves x * c into a Conv, wrongly
+        proto, _ = onnxsim.simplify(ir.to_proto(model), **options)
         simplified = ir.from_proto(proto)
+        if not _weights(simplified) <= _weights(
+            model
+        ):  # an older release, which has no such switch
+            return ir.passes.PassResult(model.clone(), False)
         simplified.metadata_props.clear()  # onnxsim's diary
         simplified.metadata_props.update(model.metadata_props)
         _restore_origins(simplified, model)
         return ir.passes.PassResult(simplified, simplified.graph.num_nodes() != before)
+
+
+def _weights(model: ir.Model) -> set[tuple[object, ...]]:
+    """The floating-point constants, by their contents: onnxsim may drop some and must make none."""
+    return {
+        (tensor.dtype, *tensor.shape, hashlib.sha256(tensor.tobytes()).digest())
+        for value in model.graph.initializers.values()
+        if (tensor := value.const_value) is not None and tensor.dtype.is_floating_point()
+    }
 
 
 def weight_bytes(model: ir.Model) -> int:
