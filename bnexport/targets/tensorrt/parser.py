@@ -65,7 +65,7 @@ def _place(onnx_path: Path, index: int, operator: str) -> str:
         return ""
     node = nodes[index]
     scopes = next((p.value for p in node.metadata_props if p.key == _SCOPES), "")
-    modules = re.findall(r"'([^']+)'", scopes)
+    modules = re.findall(r"'([^']*)'", scopes)
     value = f"value {node.output[0]!r}" if node.output else ""
     owner = next((name for name in reversed(modules[:-1]) if name), "")
     return f"module {owner}, {value}" if owner and value else value
