@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from bnexport.build import Artifact
 from bnexport.events import Observer
 from bnexport.parity import (
@@ -13,6 +15,7 @@ from bnexport.parity import (
     Runner,
     Skipped,
     TorchScriptRunner,
+    cuda_obstacle,
     verify_runners,
 )
 from bnexport.subject import Subject
@@ -62,8 +65,8 @@ def _add(
     match artifact.target:
         case "onnx":
             runners.append(OnnxRunner(artifact.path, outputs=subject.outputs))
-            if _cuda_provider():
-                runners.append(OnnxRunner(artifact.path, provider="cuda", outputs=subject.outputs))
+            if torch.cuda.is_available():
+                _add_cuda(artifact, subject, runners, skipped)
         case "torchscript":
             runners.append(TorchScriptRunner(artifact.path))
         case "pt2":
@@ -92,12 +95,11 @@ def _add_engine(
         runners.append(EngineRunner(artifact.path))
 
 
-def _cuda_provider() -> bool:
-    """Whether ONNX Runtime was built with CUDA and there is a GPU to run on."""
-    import onnxruntime
-    import torch
-
-    return (
-        "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        and torch.cuda.is_available()
-    )
+def _add_cuda(
+    artifact: Artifact, subject: Subject, runners: list[Runner], skipped: list[Skipped]
+) -> None:
+    """A GPU is here, so the file must be right on it too; where it cannot run there, that is said."""
+    if reason := cuda_obstacle():
+        skipped.append(Skipped("ONNX Runtime (cuda)", reason))
+    else:
+        runners.append(OnnxRunner(artifact.path, provider="cuda", outputs=subject.outputs))
