@@ -62,6 +62,7 @@ class OnnxRunner:
         self._outputs = None if outputs is None else tuple(outputs)
         self._session: Any = None
         self.name, self.device = title, provider
+        self._provider = provider
         # Of the narrowest weights; told when the file is opened.
         self.precision = "float32"
 
@@ -104,26 +105,45 @@ class OnnxRunner:
         with run_errors(self._what()):
             model = _read(self._source, weights=True)
             names = with_every_value(model)
-            probe = OnnxRunner(model.SerializeToString(), provider=self.device, optimise=False)
+            probe = OnnxRunner(model.SerializeToString(), provider=self._provider, optimise=False)
         with probe:
             value = first_value(names, probe.run(inputs))
         return f"value {value!r}" if value else ""
 
     def _open(self) -> Any:
         ort = _onnxruntime()
-        options = _options(ort, self._optimise)
-        if self.device == "cuda":
-            if obstacle := cuda_obstacle():
-                raise MissingRuntime("ONNX Runtime on CUDA", obstacle, _CUDA_REMEDY)
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        provider = _PROVIDERS[self.device]
-        with run_errors(self._what()):
-            session = ort.InferenceSession(self._source, options, providers=[provider])
-            self.precision = _precision(self._source)
-        if session.get_providers()[0] != provider[0]:
-            raise MissingRuntime("ONNX Runtime on CUDA", "it fell back to the CPU", _CUDA_REMEDY)
+        session = self._on_cuda(ort) if self._provider == "cuda" else self._session_of(ort)
+        self.precision = _precision(self._source)
         self._check_names(tuple(value.name for value in session.get_outputs()))
         return session
+
+    def _on_cuda(self, ort: ModuleType) -> Any:
+        """A session on CUDA; ``device`` says so where some nodes had to stay on the processor.
+
+        ONNX Runtime keeps shape arithmetic there on purpose, and its switch against falling back
+        refuses that too, in the words it has for CUDA that did not load at all.
+        """
+        if obstacle := cuda_obstacle():
+            raise MissingRuntime(_ON_CUDA, obstacle, _CUDA_REMEDY)
+        try:
+            session = self._session_of(ort, fallback=False)
+            self.device = "cuda"
+        except RunFailed as failure:
+            if _MIXED not in str(failure.__cause__):
+                raise
+            session = self._session_of(ort)
+            self.device = "cuda + cpu"
+        if session.get_providers()[0] != _PROVIDERS["cuda"][0]:
+            raise MissingRuntime(_ON_CUDA, "its libraries did not load", _CUDA_REMEDY)
+        return session
+
+    def _session_of(self, ort: ModuleType, *, fallback: bool = True) -> Any:
+        options = _options(ort, self._optimise)
+        if not fallback:
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        with run_errors(self._what()):
+            provider = _PROVIDERS[self._provider]
+            return ort.InferenceSession(self._source, options, providers=[provider])
 
     def _check_names(self, found: tuple[str, ...]) -> None:
         if self._outputs not in (None, found):
@@ -135,6 +155,8 @@ class OnnxRunner:
         return f"ONNX Runtime cannot run {source if isinstance(source, str) else 'the model'}"
 
 
+_ON_CUDA = "ONNX Runtime on CUDA"
+_MIXED = "fallback to CPU EP has been explicitly disabled"
 _CUDA_REMEDY = "Install `bnexport[gpu]` on a machine with an NVIDIA GPU, or leave CUDA out"
 
 

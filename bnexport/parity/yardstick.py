@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -98,6 +98,15 @@ class Yardstick:
             differing=min(MULTIPLE * max(self.flips, FLIPS_FLOOR) * coarser, CEILING),
         )
 
+    def capped(self, share: float) -> Yardstick:
+        """The same, with no more rounding than ``share`` of the output."""
+        return replace(
+            self,
+            noise=min(self.noise, share * self.rms),
+            noise_peak=min(self.noise_peak, share * self.peak),
+            flips=min(self.flips, share),
+        )
+
     @property
     def relative(self) -> float:
         """The rounding as a fraction of the output."""
@@ -109,18 +118,40 @@ def yardstick(own: Sequence[Array], reference: Sequence[Array], precision: str) 
 
     Elements that are not finite on either side are left out; they fail elsewhere.
     """
-    a = np.concatenate([widened(array).ravel() for array in own])
-    b = np.concatenate([widened(array).ravel() for array in reference])
-    finite = np.isfinite(a) & np.isfinite(b)
-    size, gap, level = max(1, int(finite.sum())), np.abs(a - b)[finite], np.abs(b[finite])
+    sums = _Sums()
+    for a, b in zip(own, reference, strict=True):
+        sums.add(widened(a), widened(b))
+    size = max(1, sums.size)
     return Yardstick(
-        rms=float(np.linalg.norm(level)) / math.sqrt(size) or 1.0,
-        peak=float(level.max(initial=0.0)) or 1.0,
-        noise=float(np.linalg.norm(gap)) / math.sqrt(size),
-        noise_peak=float(gap.max(initial=0.0)),
-        flips=0.0 if is_floating(own[0]) else float(np.count_nonzero(gap)) / size,
+        rms=math.sqrt(sums.level / size) or 1.0,
+        peak=sums.peak or 1.0,
+        noise=math.sqrt(sums.noise / size),
+        noise_peak=sums.noise_peak,
+        flips=0.0 if is_floating(own[0]) else sums.differing / size,
         precision=precision,
     )
+
+
+@dataclass
+class _Sums:
+    """Over the runs, one at a time: large outputs are not laid end to end."""
+
+    size: int = 0
+    level: float = 0.0
+    peak: float = 0.0
+    noise: float = 0.0
+    noise_peak: float = 0.0
+    differing: int = 0
+
+    def add(self, a: Array, b: Array) -> None:
+        finite = np.isfinite(a) & np.isfinite(b)
+        level, gap = np.abs(b[finite]), np.abs(a[finite] - b[finite])
+        self.size += level.size
+        self.level += float(np.square(level).sum())
+        self.peak = max(self.peak, float(level.max(initial=0.0)))
+        self.noise += float(np.square(gap).sum())
+        self.noise_peak = max(self.noise_peak, float(gap.max(initial=0.0)))
+        self.differing += int(np.count_nonzero(gap))
 
 
 def _allowed(noise: float, level: float, coarser: float) -> float:

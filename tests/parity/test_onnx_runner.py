@@ -70,6 +70,56 @@ def test_cuda_that_cannot_be_used_is_a_missing_runtime(onnx_of: Build) -> None:
         OnnxRunner(onnx_of(), provider="cuda").__enter__()
 
 
+class Session:
+    """As much of a CUDA session as opening one looks at."""
+
+    strict_error = (
+        "assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled"
+    )
+
+    def __init__(self, providers: list[str], refuses: bool) -> None:
+        self.providers, self.refuses = providers, refuses
+
+    def __call__(self, source: object, options: object, providers: list[object]) -> Session:
+        assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
+        if self.refuses:  # the first time, which is the strict one
+            assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
+            self.refuses = False
+            raise RuntimeError(self.strict_error)
+        return self
+
+    def get_providers(self) -> list[str]:
+        return self.providers
+
+    def get_outputs(self) -> list[object]:
+        return []
+
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def with_session(monkeypatch: pytest.MonkeyPatch, session: object) -> None:
+    monkeypatch.setattr("bnexport.parity.onnx_runner.cuda_obstacle", lambda: "")
+    monkeypatch.setattr("onnxruntime.InferenceSession", session)
+
+
+@pytest.mark.parametrize(("refuses", "device"), [(False, "cuda"), (True, "cuda + cpu")])
+def test_nodes_that_stay_on_the_processor_are_said(
+    onnx_of: Build, monkeypatch: pytest.MonkeyPatch, refuses: bool, device: str
+) -> None:
+    with_session(monkeypatch, Session([CUDA, CPU], refuses))
+    with OnnxRunner(onnx_of(), provider="cuda") as runner:
+        assert runner.device == device
+
+
+def test_cuda_that_did_not_load_is_a_missing_runtime(
+    onnx_of: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_session(monkeypatch, Session([CPU], refuses=True))
+    with pytest.raises(MissingRuntime, match="its libraries did not load"):
+        OnnxRunner(onnx_of(), provider="cuda").__enter__()
+
+
 def test_an_absent_runtime_is_named(onnx_of: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingRuntime, match=r"pip install bnexport\[cpu\]"):

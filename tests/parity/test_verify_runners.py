@@ -18,6 +18,7 @@ from bnexport.parity import (
     OnnxReference,
     OnnxRunner,
     Parity,
+    Reference,
     Skipped,
     TorchRunner,
     reference_for,
@@ -243,6 +244,7 @@ def test_an_output_without_a_batch_axis_is_said_not_to_be_compared(examples: Exa
     parity = verify(net, [TorchRunner(net)], examples, output_names=["y"])
     alone = [c for c in parity.checks if c.kind == "alone"]
     assert parity.ok
+    assert len(alone) == 2
     assert all("no batch axis" in c.detail for c in alone)
 
 
@@ -254,6 +256,30 @@ def test_random_numbers_in_the_model_are_found(examples: Examples) -> None:
     net = Plain(Live(), ["x"]).eval()
     parity = verify(net, [TorchRunner(net)], examples, output_names=["y"])
     assert "two runs of the same input differ" in details(parity)
+
+
+def test_a_little_noise_in_every_run_is_found(examples: Examples) -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 0.01 * torch.randn_like(x)
+
+    net = Plain(Noisy(), ["x"]).eval()
+    parity = verify(net, [TorchRunner(net)], examples, output_names=["y"])
+    assert "two runs of the same input differ" in details(parity)
+
+
+def test_sums_in_another_order_are_no_randomness(net: Plain, examples: Examples) -> None:
+    inner, draw = TorchRunner(net), np.random.default_rng(0)
+
+    def run(inputs: Arrays) -> Arrays:
+        ulp = np.float32(2.0**-23)
+        return tuple(a * (1 + ulp * draw.choice([-1, 0, 1], a.shape)) for a in inner.run(inputs))
+
+    shaky = Scripted(lambda inputs: tuple(a.astype(np.float32) for a in run(inputs)))
+    truth = TorchRunner(net, dtype=torch.float64)
+    reference = Reference(truth, shaky, shaky, "float64")
+    parity = verify_runners(reference, [shaky], examples, output_names=NAMES)
+    assert parity.ok, details(parity)
 
 
 def test_a_runtime_that_cannot_run_a_batch_fails_there(

@@ -68,3 +68,8 @@ def test_flips_of_integers_are_counted_over_all_runs() -> None:
     flipped = a.copy()
     flipped[3] = 1
     assert yardstick([a, flipped], [b, b], "float32").flips == 0.05
+
+
+def test_a_capped_yardstick_is_no_longer_than_its_share() -> None:
+    assert noisy(1e-2).capped(1e-3).limits(TRUTH, "float32").yardstick == pytest.approx(1e-3)
+    assert noisy(1e-6).capped(1e-3) == noisy(1e-6)
