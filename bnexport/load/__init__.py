@@ -15,7 +15,7 @@ __all__ = ["Loaded", "load"]
 
 
 def load(
-    source: str | os.PathLike[str] | torch.nn.Module | None = None,
+    source: str | os.PathLike[str] | torch.nn.Module | Loaded | None = None,
     *,
     arch: str | None = None,
     arch_args: Mapping[str, object] | None = None,
@@ -27,7 +27,8 @@ def load(
     """Load a model; nothing in the file runs, unless it is TorchScript and trusted.
 
     Args:
-        source: A file, told apart by its content, or a live module; None with ``arch`` alone.
+        source: A file, told apart by its content, a live module, or what is loaded already; None with
+            ``arch`` alone.
         arch: ``package.module:factory``, which builds the module that a checkpoint is for.
         arch_args: Keyword arguments of the factory.
         allow: Classes that a pickled module may use beside torch's own layers: ``pkg.mod.Class``, ``pkg.mod`` for

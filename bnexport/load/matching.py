@@ -54,7 +54,7 @@ def load_weights(
     mismatched = _mismatched(renamed, own)
     fitting = {name: value for name, value in renamed.items() if name not in mismatched}
     missing, unexpected = _copy(module, fitting, _renamed_metadata(weights, strip))
-    missing = [name for name in missing if name not in mismatched]
+    missing = _without_tied([name for name in missing if name not in mismatched], module, fitting)
     if missing or unexpected or mismatched:
         problem = KeyMismatch(path, missing, unexpected, list(mismatched.values()))
         if not partial or len(fitting) == len(unexpected):
@@ -126,6 +126,15 @@ def _copy(
     missing = [name for name in result.missing_keys if not name.endswith(_COUNTER)]
     unexpected = [name for name in result.unexpected_keys if not name.endswith(_COUNTER)]
     return missing, unexpected
+
+
+def _without_tied(
+    missing: Sequence[str], module: torch.nn.Module, given: Mapping[str, Any]
+) -> list[str]:
+    """What is missing in truth: .safetensors keeps one key of those that share a parameter."""
+    own = module.state_dict(keep_vars=True)
+    filled = {id(own[name]) for name in given.keys() & own.keys()}
+    return [name for name in missing if id(own.get(name)) not in filled]
 
 
 def _renamed_metadata(weights: Weights, strip: _Strip) -> dict[str, Any]:

@@ -150,6 +150,8 @@ def _members(
             rebuild.refuse(where, f"the name {str(key)[:40]!r} in {name}")
         if callable(inspect.getattr_static(cls, key, None)):
             rebuild.refuse(where, f"{key!r} in {name} is the name of a method of the class")
+        if rebuild.inside(value):
+            rebuild.refuse(f"{where}.{key}", "the modules form a cycle")
         made = None if value is None else rebuild.value(value, f"{where}.{key}", depth)
         if made is not None and not isinstance(made, kind):
             rebuild.refuse(f"{where}.{key}", f"a {type(made).__name__} in {name}")

@@ -33,7 +33,6 @@ def _functions() -> dict[str, Any]:
     found["torch._C._nn.log_sigmoid"] = torch.nn.functional.logsigmoid
     for name in _MATH.split():
         found[f"torch.{name}"] = getattr(torch, name)
-        found[f"torch._C._VariableFunctions.{name}"] = getattr(torch, name)
     return found
 
 
@@ -77,6 +76,7 @@ _PLAIN = (
     "pathlib.PurePosixPath",
     "pathlib._local.PosixPath",
     "torch.Size",
+    "torch._C._VariableFunctionsClass",
     "torch.device",
     "torch.serialization._get_layout",
     "types.SimpleNamespace",

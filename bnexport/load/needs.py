@@ -25,14 +25,21 @@ def check_names(path: str, root: object, allowed: Allowed) -> None:
     for name, called in _mentions(root):
         if is_core_layer(name) or is_known(name) or allowed.covers(name):
             continue
-        top = name.split(".")[0]
-        if top in sys.stdlib_module_names and top != "__main__":
+        if _never(name, called):
             verb = "asks to call" if called else "refers to"
             why = f"it {verb} {name}, which was not done: no model needs it"
             raise Unsafe(path, why, _REMEDY)
         unknown.add(name)
     if unknown:
         raise UnknownClasses(path, unknown)
+
+
+def _never(name: str, called: bool) -> bool:
+    """Whether no permission could make this name part of a model: Python's own tools, torch's functions."""
+    top, last = name.split(".")[0], name.rsplit(".", 1)[-1]
+    if top == "__main__":
+        return False
+    return top in sys.stdlib_module_names or (top == "torch" and called and last[:1].islower())
 
 
 _REMEDY = "Save model.state_dict() instead, and give the model's code with --arch"

@@ -72,12 +72,10 @@ def _named_tuple(rebuild: Rebuild, record: Call, cls: type[Any], where: str, dep
 
 
 def _empty(rebuild: Rebuild, record: Call, cls: type[Any], where: str) -> Any:
-    maker = inspect.getattr_static(cls, "__new__")
-    if issubclass(cls, dict) and maker is inspect.getattr_static(dict, "__new__"):
-        return dict.__new__(cls)
-    if issubclass(cls, list) and maker is inspect.getattr_static(list, "__new__"):
-        return list.__new__(cls)
-    if cls.__new__ is not object.__new__ or record.items or record.entries:
+    maker: Any = cls.__new__
+    if maker in (dict.__new__, list.__new__):
+        return maker(cls)
+    if maker is not object.__new__ or record.items or record.entries:
         rebuild.refuse(where, f"{record.path} cannot be rebuilt from data alone", _REMEDY)
     return object.__new__(cls)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx_ir.passes.common import InlinePass
 
 from bnexport.errors import Refused
@@ -64,8 +64,10 @@ def _parse(path: Path) -> onnx.ModelProto:
             return proto
         if proto.HasField("graph") and proto.ir_version:
             raise Refused(str(path), "the ONNX graph holds no node: the model holds no layer")
-    head = path.open("rb").read(1)
-    if head == b"\x08":
+    with path.open("rb") as file:
+        # The first field of every ONNX file is ir_version, an integer.
+        probable = file.read(1) == b"\x08"
+    if probable:
         raise Corrupt(str(path), "a truncated or damaged ONNX file", "Export or download it again")
     why = "not a model file that bnexport knows, or a truncated one"
     remedy = "It reads torch.save files, .safetensors, torch.export archives, TorchScript and ONNX"

@@ -63,8 +63,10 @@ def _partial(rebuild: Rebuild, record: Call, where: str, depth: int) -> Any:
 
 
 def _member(rebuild: Rebuild, record: Call, where: str, depth: int) -> Any:
-    """``getattr(SomeEnum, "MEMBER")``, as newer Pythons write an enum's member."""
+    """``getattr(torch, "relu")``, or ``getattr(SomeEnum, "MEMBER")`` as newer Pythons write a member."""
     match record.args:
+        case (Global(path="torch._C._VariableFunctionsClass"), str(name)):
+            return rebuild.resolve(f"torch.{name}", where)
         case (Global(path=path), str(name)):
             found = rebuild.resolve(path, where)
             if (

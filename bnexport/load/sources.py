@@ -34,7 +34,7 @@ _OLD_EXPORT = "serialized_exported_program.json"
 class Request:
     """The arguments of `bnexport.load.load`."""
 
-    source: str | os.PathLike[str] | torch.nn.Module | None = None
+    source: str | os.PathLike[str] | torch.nn.Module | Loaded | None = None
     arch: str | None = None
     arch_args: Mapping[str, object] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
@@ -55,6 +55,8 @@ def load_source(request: Request) -> Loaded:
         return _architecture(request)
     if isinstance(request.source, torch.nn.Module):
         return _live(request.source, request)
+    if isinstance(request.source, Loaded):
+        return request.source
     path = check_file(request.source)
     loaded = _file(path, request, allowed)
     if isinstance(loaded.model, torch.nn.Module):

@@ -76,6 +76,10 @@ class Rebuild:
         self._active.discard(id(record))
         return self.remember(record, made)
 
+    def inside(self, record: object) -> bool:
+        """Whether this record is being built just now."""
+        return id(record) in self._active
+
     def remember(self, record: object, made: Any) -> Any:
         """Let this record stand for this object from now on, back references included."""
         # Keeping the record keeps its id from being given to another.
