@@ -165,18 +165,25 @@ def _finish(rebuild: Rebuild, made: torch.nn.Module, saved: dict[str, Any], wher
     for cls, key, default in _ADDED:
         if isinstance(made, cls) and not hasattr(cls, key):
             saved.setdefault(key, default)
-    layers = saved.get("num_layers", 1)
-    if isinstance(made, torch.nn.RNNBase) and not (
-        type(layers) is int and 0 < layers < _MAX_LAYERS
-    ):
-        rebuild.refuse(where, "an implausible number of layers")
     if isinstance(made, torch.nn.RNNBase):
-        for stale in ("_flat_weights", "_flat_weight_refs"):
-            saved.pop(stale, None)
+        _point_at_weights(rebuild, made, saved, where)
     try:
         setter(made, saved)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise Corrupt(f"{rebuild.path}, {where}", f"an incomplete layer ({error})") from None
+
+
+def _point_at_weights(
+    rebuild: Rebuild, made: torch.nn.RNNBase, saved: dict[str, Any], where: str
+) -> None:
+    """A recurrent layer computes with a list of its own: it must hold the very parameters."""
+    layers, names = saved.get("num_layers", 1), saved.get("_flat_weights_names") or ()
+    if type(layers) is not int or not 0 < layers < _MAX_LAYERS:
+        rebuild.refuse(where, "an implausible number of layers")
+    if not all(isinstance(name, str) for name in names):
+        rebuild.refuse(where, "malformed names of weights")
+    saved.pop("_flat_weight_refs", None)
+    saved["_flat_weights"] = [made._parameters.get(name) for name in names]
 
 
 def _torch_setstate(rebuild: Rebuild, cls: type[torch.nn.Module], where: str) -> Any:
