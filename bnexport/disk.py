@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,15 @@ from pathlib import Path
 
 from bnexport.errors import OutputError
 
-__all__ = ["file_sha256", "fsync", "is_disk_failure", "locked", "output_errors", "try_lock"]
+__all__ = [
+    "contains",
+    "file_sha256",
+    "fsync",
+    "is_disk_failure",
+    "locked",
+    "output_errors",
+    "try_lock",
+]
 
 _NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 _DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
@@ -22,6 +31,17 @@ def file_sha256(path: Path) -> str:
     """The hash of a file's bytes, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def contains(path: Path, word: bytes) -> bool:
+    """Whether a regular file holds ``word``, found without reading the file into memory."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with (
+        path.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        return content.find(word) >= 0
 
 
 def is_disk_failure(error: BaseException | None) -> bool:

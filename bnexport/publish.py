@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
 import re
 import secrets
@@ -15,7 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bnexport.disk import file_sha256, fsync, is_disk_failure, locked, output_errors, try_lock
+from bnexport.disk import (
+    contains,
+    file_sha256,
+    fsync,
+    is_disk_failure,
+    locked,
+    output_errors,
+    try_lock,
+)
 from bnexport.errors import OutputError
 
 __all__ = ["Staging", "file_sha256"]
@@ -112,14 +119,15 @@ class Staging:
         """
         order = [*sorted(others, key=lambda name: not _DATA.fullmatch(name)), main]
         with output_errors(self.destination), locked(self._parent):
+            _sweep(
+                self._parent
+            )  # what a killed process left amid its moves must not be undone later
             try:
                 _keep_previous(self.folder, order)
                 _move(self.folder, order)
             except BaseException:
                 _undo(self.folder)
                 raise
-            with contextlib.suppress(OSError):  # the commit stands; a file too many does no harm
-                _remove_stale_data(self.folder / _RECORD, set(order))
         return tuple(self.destination.parent / name for name in (main, *others))
 
 
@@ -189,7 +197,10 @@ def _undo(folder: Path) -> None:
     if not note.exists():
         return
     moves = json.loads(note.read_text(encoding="utf-8"))
-    if (folder / moves[-1][0]).exists():
+    if not (folder / moves[-1][0]).exists():
+        with contextlib.suppress(OSError):  # a file too many does no harm
+            _remove_stale_data(folder / _RECORD, {name for name, _ in moves})
+    else:
         for index, (name, replaced) in enumerate(moves):
             kept, published = folder / _RECORD / f"{index}.old", folder.parent / name
             if replaced and os.path.lexists(kept):
@@ -208,7 +219,7 @@ def _settle(folder: Path) -> None:
 
 def _sweep(parent: Path) -> None:
     """Settle our own staging folders whose process is gone."""
-    for folder in parent.iterdir():
+    for folder in list(parent.iterdir()):
         lock = try_lock(folder) if _is_ours(folder) else None
         if lock is not None:
             try:
@@ -233,21 +244,11 @@ def _remove_stale_data(record: Path, published: set[str]) -> None:
     if not candidates:
         return
     replaced = list(record.glob("*.old"))
-    present = [path for path in parent.iterdir() if path.suffix == ".onnx"]
+    present = [path for path in parent.iterdir() if ".onnx" in path.suffixes[-2:]]
     for path in candidates:
         if _named_in(path.name, replaced) and not _named_in(path.name, present):
             path.unlink()
 
 
 def _named_in(name: str, files: Iterable[Path]) -> bool:
-    return any(_contains(path, os.fsencode(name)) for path in files)
-
-
-def _contains(path: Path, word: bytes) -> bool:
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    with (
-        path.open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        return content.find(word) >= 0
+    return any(contains(path, os.fsencode(name)) for path in files)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from bnexport.disk import is_disk_failure, output_errors, try_lock
+from bnexport.disk import contains, is_disk_failure, output_errors, try_lock
 from bnexport.errors import OutputError
 
 
@@ -36,3 +36,16 @@ def test_a_lock_is_held_until_it_is_closed(tmp_path):
 
 def test_what_is_no_folder_has_no_lock(tmp_path):
     assert try_lock(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"a needle b", True), (b"hay", False), (b"", False)]
+)
+def test_a_word_is_found_in_a_file(tmp_path, content, found):
+    (tmp_path / "f").write_bytes(content)
+    assert contains(tmp_path / "f", b"needle") is found
+
+
+def test_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert not contains(tmp_path / "pipe", b"needle")

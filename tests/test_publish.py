@@ -209,6 +209,25 @@ def test_kill_after_the_commit_point_leaves_the_new_artifact(tmp_path, old):
     assert (tmp_path / NEW_DATA).exists()
 
 
+def test_stale_data_of_a_killed_commit_is_swept(tmp_path, old):
+    kill(tmp_path, "after m.onnx")
+    with Staging(tmp_path / "m.onnx"):
+        assert names(tmp_path) - {OLD_DATA} == names(tmp_path)
+
+
+def test_a_commit_beside_a_killed_one_is_not_undone_later(tmp_path, old):
+    with Staging(tmp_path / "m.onnx") as staging:
+        put(staging.folder, {"m.onnx": b"mine", "m.onnx.json": b"my facts"})
+        kill(tmp_path, "m.onnx")
+        staging.commit("m.onnx", ["m.onnx.json"])
+    with Staging(tmp_path / "m.onnx"):
+        pass
+    assert {name: contents(tmp_path)[name] for name in NEW} == {
+        "m.onnx": b"mine",
+        "m.onnx.json": b"my facts",
+    }
+
+
 def test_a_living_process_is_not_swept(tmp_path):
     with Staging(tmp_path / "m.onnx") as first:
         put(first.folder, NEW)
