@@ -96,12 +96,6 @@ class Archive:
         for info in sorted(infos, key=lambda info: info.header_offset):
             if info.flag_bits & 1:
                 raise Unsupported(self.path, "the archive is encrypted")
-            stored = info.compress_type == zipfile.ZIP_STORED
-            if not stored or info.compress_size != info.file_size:
-                raise Unsupported(
-                    self.path,
-                    f"record {info.filename!r} is compressed, which torch.save never does",
-                )
             if info.header_offset < end:
                 raise Corrupt(self.path, "records overlap")
             end = info.header_offset + _LOCAL_HEADER.size + info.compress_size
@@ -115,6 +109,10 @@ class Archive:
 
     def _bytes(self, info: zipfile.ZipInfo) -> bytearray:
         """Read straight into one buffer: zipfile would copy, and cannot leave the CRC unchecked."""
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            # TorchScript compresses its code; a record of a few kilobytes may unpack to gigabytes.
+            why = f"record {info.filename!r} is compressed, which torch.save never does"
+            raise Unsupported(self.path, why)
         damaged = Corrupt(self.path, f"record {info.filename!r} is damaged")
         self._file.seek(info.header_offset)
         header = self._file.read(_LOCAL_HEADER.size)
@@ -133,7 +131,7 @@ class Archive:
     def _written_without_crc(self) -> bool:
         """``torch.serialization.set_crc32_options(False)`` leaves no usable CRC in any record."""
         small = [self._records[name] for name in _SMALL if name in self._records]
-        small = [info for info in small if info.file_size < 256]
+        small = [info for info in small if info.compress_size == info.file_size < 256]
         wrong = [info for info in small if zlib.crc32(self._bytes(info)) != info.CRC]
         return len(small) >= 2 and len(wrong) == len(small)
 

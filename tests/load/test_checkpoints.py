@@ -255,7 +255,7 @@ def test_the_current_directory_is_on_the_path_only_for_the_import():
 
 
 @pytest.mark.parametrize(
-    ("arch", "message"),
+    ("spec", "message"),
     [
         ("nosuchmodule:net", "nosuchmodule cannot be imported.*No module named"),
         ("userarch:nett", "userarch has no 'nett'"),
@@ -266,11 +266,11 @@ def test_the_current_directory_is_on_the_path_only_for_the_import():
         ("userarch:nothing", "the model holds no layer"),
     ],
 )
-def test_a_bad_architecture_gives_one_message(arch, message):
+def test_a_bad_architecture_gives_one_message(spec, message):
     with pytest.raises(ArchRefused, match=message) as info:
-        load(arch=arch)
+        load(arch=spec)
     assert info.value.exit_code == 3
-    assert f"--arch {arch}" in str(info.value)
+    assert f"--arch {spec}" in str(info.value)
 
 
 def test_unknown_arguments_are_named():
@@ -279,11 +279,11 @@ def test_unknown_arguments_are_named():
 
 
 @pytest.mark.parametrize(
-    "arch", ["userarch", "userarch.net", "userarch:", ":net", "a b:c", "a:b:c"]
+    "spec", ["userarch", "userarch.net", "userarch:", ":net", "a b:c", "a:b:c"]
 )
-def test_a_malformed_architecture_is_a_usage_error(arch):
-    with pytest.raises(UsageError, match="package.module:factory"):
-        load(arch=arch)
+def test_a_malformed_architecture_is_a_usage_error(spec):
+    with pytest.raises(UsageError, match=r"package\.module:factory"):
+        load(arch=spec)
 
 
 @pytest.mark.parametrize(

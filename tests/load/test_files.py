@@ -140,6 +140,7 @@ def test_a_checkpoint_without_weights(saved):
     refused(saved({"epoch": 3, "loss": 0.5}), "its entries are 'epoch', 'loss'")
 
 
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:UserWarning")
 def test_quantised_weights_are_named(saved):
     weight = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
     refused(saved({"weight": weight}), "weight is a qtensor", arch="torch.nn:ReLU")

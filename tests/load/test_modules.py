@@ -158,6 +158,7 @@ WRAPPERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_wrappers_are_peeled(name, saved, trained):
     loaded = load(saved(WRAPPERS[name](trained)))
