@@ -52,7 +52,10 @@ _FIELDS = {
     "guards_code",
 }
 _STRUCTURES = ("builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None)
+_NUMBERS = ("Integer", "Float", "Rational")
 _MAX_EXPRESSION = 4000
+_MAX_EXPONENT = 16
+_MAX_BITS = 64
 _MAX_DEPTH = 150
 
 
@@ -90,10 +93,11 @@ def _is_plain(node: ast.AST) -> bool:
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
             return _SYMBOL.fullmatch(node.value) is not None
-        return type(node.value) in (int, float, bool)
-    # 9**9**9 is plain arithmetic too, and never ends.
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.LShift):
-        return isinstance(node.right, ast.Constant) and node.right.value in range(17)
+        if isinstance(node.value, int):
+            return node.value.bit_length() <= _MAX_BITS
+        return isinstance(node.value, float)
+    if _is_power(node):
+        return _is_small_power(node)
     return isinstance(node, _SYNTAX)
 
 
@@ -104,18 +108,34 @@ def _is_plain_call(node: ast.Call) -> bool:
         if keyword.arg not in _ASSUMPTIONS or not isinstance(keyword.value, ast.Constant):
             return False
     if node.func.id == "Pow":
-        exponent = node.args[1] if len(node.args) == 2 else None
-        return isinstance(exponent, ast.Constant | ast.UnaryOp | ast.Call) and _small(exponent)
+        return _is_small_power(node)
     if node.func.id == "Symbol":
         name = node.args[0] if len(node.args) == 1 else None
         return isinstance(name, ast.Constant) and isinstance(name.value, str)
     return True
 
 
-def _small(node: ast.AST) -> bool:
-    """An exponent that is written out and small."""
-    values = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
-    return all(isinstance(value, int | float) and abs(value) <= 16 for value in values)
+def _is_power(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "Pow"
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.LShift)
+
+
+def _is_small_power(node: ast.AST) -> bool:
+    """9**9**9 is plain arithmetic too, and never ends: exponents are small, and powers do not nest."""
+    parts = node.args if isinstance(node, ast.Call) else list(ast.iter_child_nodes(node))[::2]
+    inner = [part for operand in parts for part in ast.walk(operand)]
+    if len(parts) != 2 or any(map(_is_power, inner)):
+        return False
+    return all(
+        not isinstance(part, ast.BinOp | ast.Name)
+        or (isinstance(part, ast.Name) and part.id in _NUMBERS)
+        for part in ast.walk(parts[1])
+    ) and all(
+        abs(part.value) <= _MAX_EXPONENT
+        for part in ast.walk(parts[1])
+        if isinstance(part, ast.Constant) and isinstance(part.value, int | float)
+    )
 
 
 def _walk(value: Any, path: str, depth: int) -> None:

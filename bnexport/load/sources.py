@@ -151,8 +151,9 @@ def _weights(
 def _onnx(path: Path, request: Request) -> Loaded:
     from bnexport.load.onnx_file import load_onnx
 
+    model = load_onnx(path, request.limits)
     _no_arch(request, "an ONNX file", str(path))
-    return Loaded(load_onnx(path, request.limits), "onnx", "")
+    return Loaded(model, "onnx", "")
 
 
 def _no_arch(request: Request, kind: str, path: str) -> None:

@@ -157,7 +157,8 @@ def test_a_malformed_program_is_refused(change, honest, rewritten):
         "Symbol('s31', positive=True, integer=True)",
         "2*s3 + 1",
         "Max(1, s0//2)",
-        "Pow(Symbol('s1'), 2)",
+        "Pow(Symbol('s1'), Integer(-2))",
+        "s0**2 * s1**2",
     ],
 )
 def test_arithmetic(text):
@@ -175,6 +176,10 @@ def test_arithmetic(text):
         "'s0'.join",
         "9**9**9",
         "Pow(9, Pow(9, 9))",
+        "Pow(Pow(9, 16), 16)",
+        "(9**16 + 1)**16",
+        "2**(s0 + 1)",
+        "1 << 999999999",
         "f'{s0}'",
         "Symbol(os)",
         "(" * 500,

@@ -162,3 +162,8 @@ def test_torchscript_wants_trust(tmp_path, trained):
 
 def test_sniffing_leaves_unknown_bytes_open(written):
     assert sniff(written(b"\x08\x0a" + bytes(range(128, 200)))) is Kind.UNKNOWN
+
+
+def test_noise_is_called_noise_with_an_architecture_too(written):
+    data, message = CONTENTS["noise"]
+    refused(written(data), message, arch="torch.nn:ReLU")
