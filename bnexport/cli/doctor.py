@@ -49,9 +49,7 @@ def doctor_command() -> Answer:
 def _show(console: Console, findings: tuple[Finding, ...]) -> None:
     from bnexport.cli.layout import columns, rows
 
-    table = columns("subject", "status", "detail", wide="detail")
-    for column in table.columns:
-        column.justify = "left"
+    table = columns("subject", "status", "detail", wide="detail", left=("subject", "status"))
     rows(console, table, _cells(findings))
 
 

@@ -69,10 +69,12 @@ def _show_module(console: Console, document: Document, every_layer: bool) -> Non
     fields(console, _module(document))
     if every_layer:
         listed = [[x["name"], x["kind"], f"{x['parameters']:,}"] for x in document["layers"]]
-        rows(console, columns("layer", "kind", "parameters", wide="layer"), listed)
+        table = columns("layer", "kind", "parameters", wide="layer", left=("kind",))
+        rows(console, table, listed)
     if norms:
         heads = ("BatchNorm", "kind", "channels", "mean", "variance", "weight")
-        rows(console, columns(*heads, wide="BatchNorm"), map(_norm, norms))
+        table = columns(*heads, wide="BatchNorm", left=("kind",))
+        rows(console, table, map(_norm, norms))
     problems = [(norm["name"], problem) for norm in norms for problem in norm["problems"]]
     fields(console, [("problem", f"{name or 'the model'}: {text}") for name, text in problems])
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from bnexport.cli.printable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
-__all__ = ["BAD", "GOOD", "Cell", "columns", "fields", "rows", "size", "words"]
+__all__ = ["BAD", "GOOD", "Cell", "columns", "emit", "fields", "rows", "size", "words"]
 
 LABEL = 9
 GOOD, BAD = "green", "bold red"
@@ -29,27 +30,39 @@ def fields(console: Console, pairs: Iterable[tuple[str, Cell]]) -> None:
     for label, text in pairs:
         table.add_row(label, words(text))
     if table.row_count:
-        console.print(table)
+        emit(console, table)
 
 
-def columns(*headers: str, wide: str) -> Table:
-    """An empty table; ``wide`` is the left-aligned column that takes the room that is left."""
+def columns(*headers: str, wide: str, left: Sequence[str] = ()) -> Table:
+    """An empty table of right-aligned columns, but for those in ``left`` and for ``wide``.
+
+    Args:
+        headers: The columns.
+        wide: The left-aligned one whose text is folded into the room that is left.
+        left: Those that hold words.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for header in headers:
         if header == wide:
             table.add_column(header, overflow="fold")
         else:
-            table.add_column(header, justify="right", no_wrap=True)
+            table.add_column(header, justify="left" if header in left else "right", no_wrap=True)
     return table
 
 
 def rows(console: Console, table: Table, cells: Iterable[Sequence[Cell]]) -> None:
     """Fill the table and print it, indented."""
-    from rich.padding import Padding
-
     for row in cells:
         table.add_row(*map(words, row))
-    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    emit(console, Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def emit(console: Console, table: RenderableType) -> None:
+    """Print without the spaces with which rich fills the lines up."""
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.file.write(line.rstrip() + "\n")
 
 
 def words(text: Cell) -> Text:

@@ -42,7 +42,6 @@ def _line(step: ir.passes.PassBase) -> str:
 def _show(console: Console, listed: list[dict[str, str]]) -> None:
     from bnexport.cli.layout import columns, rows
 
-    table = columns("", "pass", "what it does", wide="what it does")
-    table.columns[1].justify = "left"
+    table = columns("", "pass", "what it does", wide="what it does", left=("pass",))
     cells = [[str(place), each["name"], each["line"]] for place, each in enumerate(listed, 1)]
     rows(console, table, cells)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["show_ledger", "show_parity", "show_summary"]
 
 KEPT_SHOWN = 20
+WORDS = ("name", "kind")
 
 Document = dict[str, Any]
 
@@ -49,11 +50,7 @@ def show_ledger(console: Console, ledger: Document, *, every_row: bool = False) 
     fields(console, [("BatchNorm", f"{len(every)}: {fates}" if every else "none")])
     if every_row:
         cells = [[r["name"], r["kind"], str(r["channels"] or "?"), _fate(r)] for r in every]
-        table = columns("name", "kind", "channels", "fate", wide="name")
-        table.columns[-1].justify = "left"
-        table.columns[-1].no_wrap = False
-        table.columns[-1].overflow = "fold"
-        rows(console, table, cells)
+        rows(console, columns("name", "kind", "channels", "fate", wide="fate", left=WORDS), cells)
         return
     kept = [row for row in every if row["fate"] == "kept"]
     fields(console, [("kept", f"{row['name']}: {row['reason']}") for row in kept[:KEPT_SHOWN]])
@@ -100,11 +97,11 @@ def _samples(inputs: Document) -> str:
 
 def _sizes(sizes: Document) -> str:
     before, after = sizes["before"], sizes["after"]
-    return f"{_size(before)} before, {_size(after)} after"
+    return f"{_size(before)} -> {_size(after)}"
 
 
 def _size(part: Document) -> str:
-    nodes = f" in {part['nodes']} nodes" if part["nodes"] else ""
+    nodes = f", {part['nodes']} nodes" if part["nodes"] else ""
     return size(part["bytes"]) + nodes
 
 
