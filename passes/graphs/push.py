@@ -84,13 +84,14 @@ def push(value: ir.Value, affine: ChannelAffine, reader: ir.Node) -> Plan | str:
 
 def _others(value: ir.Value, node: ir.Node, reader: ir.Node) -> str:
     """Who else needs the value as it is."""
-    what = f"the output of the {node.op_type} before it"
     if value.is_graph_output():
-        return f"{what} is an output of the model"
+        return f"the result of the {node.op_type} before it is an output of the model"
     if len(value.uses()) > 1:
-        return f"{what} is read {len(value.uses())} times"
+        return (
+            f"the {node.op_type} before it has {len(value.uses())} readers, which need it as it is"
+        )
     if node.graph is not reader.graph:
-        return f"{what} crosses the border of a subgraph"
+        return f"the {node.op_type} before it lies outside the subgraph"
     return ""
 
 
