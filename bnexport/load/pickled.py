@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bnexport.load.archive import Archive, open_archive
+from bnexport.load.archive import Archive
 from bnexport.load.errors import Corrupt, Unsupported
 from bnexport.load.limits import Limits
 from bnexport.load.records import parse
 from bnexport.load.stream import read_stream
 from bnexport.load.tensors import Tensors
 
-__all__ = ["Pickled", "from_archive", "open_legacy", "open_zip"]
+__all__ = ["Pickled", "from_archive", "open_legacy"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +29,6 @@ class Pickled:
     path: str
     root: Any
     tensors: Tensors
-
-
-@contextmanager
-def open_zip(path: Path, limits: Limits) -> Iterator[Pickled]:
-    """Open the archive that torch writes since 1.6."""
-    with open_archive(path, limits) as archive:
-        yield from_archive(archive, limits)
 
 
 def from_archive(archive: Archive, limits: Limits) -> Pickled:
