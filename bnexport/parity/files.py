@@ -15,7 +15,7 @@ from bnexport.parity.arrays import from_torch
 from bnexport.parity.onnx_runner import OnnxRunner
 from bnexport.parity.reference import OnnxReference, Reference
 from bnexport.parity.result import Parity
-from bnexport.parity.runner import Nudged, Runner
+from bnexport.parity.runner import Runner
 from bnexport.parity.torch_runner import ExportedRunner, TorchScriptRunner
 from bnexport.parity.verify import verify_runners
 
@@ -144,7 +144,7 @@ def _reference(file: _File) -> Reference:
         return OnnxReference(file.path)
     runner = file.runner
     description = f"{file.path.name} as given, in {runner.name} {runner.version}"
-    return Reference(runner, runner, Nudged(runner), description)
+    return Reference(runner, runner, runner, description)
 
 
 def _declared(*files: _File) -> Examples:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bnexport.parity.arrays import Array, Arrays, from_torch
 from bnexport.parity.onnx_runner import OnnxRunner
-from bnexport.parity.runner import Nudged, RunFailed, Runner
+from bnexport.parity.runner import RunFailed, Runner
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +26,8 @@ class Reference:
     Attributes:
         runner: The truth: the widest arithmetic that the model can run in.
         own: The model in its own arithmetic; judged as a runtime is.
-        rounding: Its distance from ``runner`` is the yardstick: ``own`` where ``runner`` is wider,
-            else ``runner`` with its inputs moved by one unit in the last place.
+        rounding: The model in the arithmetic whose rounding is the yardstick: ``own``, or float32
+            where that is float64.
         description: For the report: ``PyTorch 2.13.0 eval mode, float64``.
     """
 
@@ -45,7 +45,7 @@ class OnnxReference(Reference):
         title = f"{given} as given"
         runner = OnnxRunner(source, optimise=False, title=f"{title}, ONNX Runtime")
         description = f"{title}, in ONNX Runtime {runner.version} with its optimisers off"
-        super().__init__(runner, runner, Nudged(runner), description)
+        super().__init__(runner, runner, runner, description)
 
 
 def reference_for(module: Plain, inputs: Sequence[torch.Tensor | Array]) -> Reference:
@@ -72,7 +72,7 @@ def reference_for(module: Plain, inputs: Sequence[torch.Tensor | Array]) -> Refe
         with own:
             own.run(arrays)
         why = f"{own.precision} (in float64 it fails: {failure.why})"
-        return Reference(own, own, Nudged(own), f"{title}, {why}")
+        return Reference(own, own, own, f"{title}, {why}")
     rounding = TorchRunner(module, dtype=torch.float32) if own.precision == "float64" else own
     rounded = any(array.dtype.kind == "f" and array.dtype.itemsize < 8 for array in outputs)
     note = ", as far as its own casts allow" if rounded else ""

@@ -10,20 +10,15 @@ import numpy as np
 
 from bnexport.errors import ParityFailure
 from bnexport.inputs import Examples, InputSpec
-from bnexport.parity.arrays import Array, Arrays, from_torch
+from bnexport.parity.arrays import Arrays, from_torch
+from bnexport.parity.nudge import nudged
 from bnexport.parity.reference import Reference
 from bnexport.parity.runner import Runner
-from bnexport.parity.yardstick import Yardstick, yardstick
+from bnexport.parity.yardstick import NUDGES, Tally, Yardstick
 
 __all__ = ["Trial", "prepare"]
 
-# Below this many elements the largest rounding seen is luck; more samples are drawn, but not
-# without end.
-_ENOUGH = 32
-_EXTRA_DRAWS = 4
-
 _NEIGHBOURS_SEED = 1
-_EXTRA_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -67,15 +62,12 @@ def prepare(
         RunFailed: The reference itself cannot run at one of the batch sizes.
         ParityFailure: There is no output, or not as many as there are names.
     """
-    inputs = {n: _draw(examples, n, 0) for n in batches}
-    largest = max(batches)
-    more = [_draw(examples, largest, _EXTRA_SEED + i) for i in range(_EXTRA_DRAWS)]
-    truth, extra_truth = _run(reference.runner, inputs, more, enough=_ENOUGH)
-    rounded, extra_rounded = _run(reference.rounding, inputs, more[: len(extra_truth)])
-    _check_count(truth[largest], names)
-    a, b = [*rounded.values(), *extra_rounded], [*truth.values(), *extra_truth]
-    precision = reference.rounding.precision
-    own_width = truth if reference.own.precision == "float64" else rounded
+    inputs = {n: _draw(examples, n, seed=0) for n in batches}
+    with reference.runner as runner:
+        truth = {n: runner.run(arrays) for n, arrays in inputs.items()}
+    _check_count(truth[max(batches)], names)
+    rounded, tallies = _round(reference, inputs, truth)
+    plain = truth if reference.own.precision == "float64" else rounded
     return Trial(
         names=tuple(names),
         specs=examples.specs,
@@ -83,40 +75,38 @@ def prepare(
         others={n: _draw(examples, n, _NEIGHBOURS_SEED) for n in batches if n > 1},
         truth=truth,
         rounded=rounded,
-        dtypes=tuple(array.dtype for array in own_width[largest]),
-        yardsticks=tuple(
-            yardstick([run[i] for run in a], [run[i] for run in b], precision)
-            for i in range(len(names))
-        ),
+        dtypes=tuple(array.dtype for array in plain[max(batches)]),
+        yardsticks=tuple(tally.yardstick(reference.rounding.precision) for tally in tallies),
         reference=reference.runner,
     )
 
 
+def _round(
+    reference: Reference, inputs: Mapping[int, Arrays], truth: Mapping[int, Arrays]
+) -> tuple[Mapping[int, Arrays], list[Tally]]:
+    """The outputs in the arithmetic that rounds; how far they and nudged ones are from the truth."""
+    largest = max(inputs)
+    tallies = [Tally() for _ in truth[largest]]
+    rounded = truth
+    with reference.rounding as runner:
+        if runner is not reference.runner:
+            rounded = {n: runner.run(arrays) for n, arrays in inputs.items()}
+            for n, outputs in rounded.items():
+                _count(tallies, outputs, truth[n])
+        for seed in range(NUDGES):
+            _count(tallies, runner.run(nudged(inputs[largest], seed)), truth[largest])
+    return rounded, tallies
+
+
+def _count(tallies: Sequence[Tally], outputs: Arrays, truth: Arrays) -> None:
+    for tally, own, right in zip(tallies, outputs, truth, strict=True):
+        # A shape that follows the values may turn with the rounding; the judge reports it.
+        if own.shape == right.shape:
+            tally.add(own, right)
+
+
 def _draw(examples: Examples, n: int, seed: int) -> Arrays:
     return from_torch(examples.batch(n, seed))
-
-
-def _run(
-    runner: Runner, inputs: Mapping[int, Arrays], more: Sequence[Arrays], enough: int | None = None
-) -> tuple[dict[int, Arrays], list[Arrays]]:
-    """The batches' outputs, and those of the extra draws, of which enough may be fewer."""
-    extra: list[Arrays] = []
-    with runner:
-        outputs = {n: runner.run(arrays) for n, arrays in inputs.items()}
-        for arrays in more:
-            if enough is not None and _fewest([*outputs.values(), *extra]) >= enough:
-                break
-            extra.append(runner.run(arrays))
-    return outputs, extra
-
-
-def _fewest(runs: Sequence[Arrays]) -> int:
-    """The number of elements seen of the output that has the fewest."""
-    return min((sum(_size(a) for a in column) for column in zip(*runs, strict=False)), default=0)
-
-
-def _size(array: Array) -> int:
-    return int(array.size)
 
 
 def _check_count(outputs: Arrays, names: Sequence[str]) -> None:

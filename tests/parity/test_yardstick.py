@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
-from bnexport.parity.yardstick import CEILING, FLOOR, MULTIPLE, Yardstick, yardstick
+from bnexport.parity.yardstick import CEILING, FLOOR, MULTIPLE, Tally, Yardstick
 
 DRAW = np.random.default_rng(0)
 TRUTH = DRAW.standard_normal((8, 100))
+
+
+def yardstick(own: list[np.ndarray], truth: list[np.ndarray], precision: str) -> Yardstick:
+    tally = Tally()
+    for a, b in zip(own, truth, strict=True):
+        tally.add(a, b)
+    return tally.yardstick(precision)
 
 
 def noisy(level: float) -> Yardstick:
