@@ -30,9 +30,17 @@ def load_onnx(path: Path, limits: Limits) -> ir.Model:
         Refused: The file is no ONNX, is malformed, or holds what cannot be converted.
     """
     proto = read_onnx(path, limits)
-    model = ir.from_proto(proto)
-    if model.functions:
-        model = InlinePass()(model).model
+    try:
+        model = ir.from_proto(proto)
+        if model.functions:
+            model = InlinePass()(model).model
+    except Exception as error:
+        # onnx_ir raises what it meets in fields that no check above covers: the file is malformed.
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        reason = str(root).split("\n", 1)[0][:200]
+        raise Corrupt(str(path), f"a malformed ONNX file ({reason})") from error
     _refuse_nan(model, str(path))
     return model
 

@@ -127,10 +127,13 @@ class TensorCheck:
             length = int(fields.get("length", str(size)))
         except ValueError:
             raise Corrupt(self._path, f"{where}: malformed external data") from None
+        location: object = fields.get("location", "")
+        if not isinstance(location, str):
+            # protobuf hands text that is no UTF-8 on as bytes.
+            raise Corrupt(self._path, f"{where}: malformed external data")
         if offset < 0 or length != size:
             why = f"{where}: external data of {length} bytes, its shape needs {size}"
             raise Corrupt(self._path, why)
-        location = fields.get("location", "")
         if location not in self._files:
             self._files[location] = self._open(location, where)
         file = self._files[location]

@@ -229,3 +229,19 @@ def test_the_checker_accepts_what_is_handed_on(written, tmp_path):
     (tmp_path / "w.bin").write_bytes(data)
     loaded = load(written(external(model, location="w.bin", length=len(data))))
     onnx.checker.check_model(ir.to_proto(loaded.model), full_check=True)
+
+
+def test_an_attribute_name_that_is_no_text_is_corrupt(written):
+    model = proto()
+    model.graph.node[0].attribute.append(helper.make_attribute("QQQQ", 1))
+    path = written(model)
+    path.write_bytes(path.read_bytes().replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
+    with pytest.raises(Corrupt, match=r"malformed ONNX file \(Key must be a string"):
+        load(path)
+
+
+def test_a_location_that_is_no_text_is_corrupt(written):
+    path = written(external(proto(), location="QQQQ.bin"))
+    path.write_bytes(path.read_bytes().replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
+    with pytest.raises(Corrupt, match="malformed external data"):
+        load(path)
