@@ -95,5 +95,7 @@ def convert_command(
     document = conversion.to_json()
     return Answer(
         document,
-        lambda console: show_summary(console, document, every_row=ledger, every_pass=print_passes),
+        lambda console: show_summary(
+            console, document, conversion.report, every_row=ledger, every_pass=print_passes
+        ),
     )

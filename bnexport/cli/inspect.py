@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,7 +52,8 @@ def _show(console: Console, document: Document, every_layer: bool) -> None:
     from bnexport.cli.layout import fields
 
     source = document["source"]
-    fields(console, [("model", f"{source['path'] or source['name']} ({source['format']})")])
+    name = PurePath(source["path"]).name if source["path"] else source["name"]
+    fields(console, [("model", f"{name} ({source['format']})")])
     fields(console, [("note", note) for note in source["notes"]])
     if document["kind"] == "module":
         _show_module(console, document, every_layer)
@@ -81,7 +82,7 @@ def _show_module(console: Console, document: Document, every_layer: bool) -> Non
 
 def _module(document: Document) -> Iterator[tuple[str, Cell]]:
     yield "class", f"{document['class']}, {document['parameters']:,} parameters"
-    yield "layers", _counted(document["census"])
+    yield "layers", f"{len(document['layers'])}: {_counted(document['census'])}"
     training = document["training"]
     if training:
         yield "mode", f"{training} modules are in train mode; convert exports eval mode"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from os import PathLike, fspath
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from bnexport.cli.layout import BAD, GOOD, Cell, columns, fields, rows, size
 from bnexport.cli.parity_table import show_parity
+from bnexport.cli.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,13 +25,19 @@ Document = dict[str, Any]
 
 
 def show_summary(
-    console: Console, report: Document, *, every_row: bool = False, every_pass: bool = False
+    console: Console,
+    report: Document,
+    path: PathLike[str] | None = None,
+    *,
+    every_row: bool = False,
+    every_pass: bool = False,
 ) -> None:
     """Print what a conversion did.
 
     Args:
         console: Where to.
         report: The report document.
+        path: Where it lies.
         every_row: Print the ledger's rows, too.
         every_pass: Print what each pass did, too.
     """
@@ -39,7 +47,7 @@ def show_summary(
     show_ledger(console, report["ledger"], every_row=every_row)
     fields(console, [("size", _sizes(report["sizes"]))])
     show_parity(console, report["parity"])
-    _show_files(console, report["files"])
+    _show_files(console, report["files"], path)
     fields(console, [("done", _verdict(report))])
 
 
@@ -111,12 +119,14 @@ def _fate(row: Document) -> str:
     return f"{row['fate']}: {row['reason']}" if row["reason"] else str(row["fate"])
 
 
-def _show_files(console: Console, files: list[Document]) -> None:
-    for file in files:
+def _show_files(console: Console, files: list[Document], report: PathLike[str] | None) -> None:
+    wrote = [(file["path"], f"{file['role']}, {size(file['bytes'])}") for file in files]
+    if report is not None:
+        wrote.append((fspath(report), "report"))
+    for path, what in wrote:
         # A path is copied and pasted: it goes on one line whatever the width.
-        line = Text(f"{'wrote':<9} ", "dim").append(str(file["path"]), "bold not dim")
-        line.append(f" ({file['role']}, {size(file['bytes'])})", "not dim")
-        console.print(line, soft_wrap=True)
+        line = Text(f"{'wrote':<9} ", "dim").append(printable(path), "bold not dim")
+        console.print(line.append(f" ({what})", "not dim"), soft_wrap=True)
 
 
 def _verdict(report: Document) -> Text:

@@ -1,6 +1,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -30,6 +31,8 @@ def bnexport(capfd) -> Callable[..., Outcome]:
 
 
 class StubConversion:
+    report = Path("out/resnet.report.json")
+
     def to_json(self):
         return document(facts())
 

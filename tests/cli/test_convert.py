@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from sample_report import facts
@@ -129,8 +130,7 @@ def noisy(model, **options):
     os.write(1, b"a native library that writes\n")
     warnings.warn("a library that warns", stacklevel=1)
     logging.getLogger("torch").error("a library that logs")
-    conversion = type("Conversion", (), {"to_json": lambda self: document(facts())})
-    return conversion()
+    return SimpleNamespace(to_json=lambda: document(facts()), report=None)
 
 
 def test_what_models_and_libraries_write_stays_off_stdout(bnexport, stub_convert):

@@ -1,0 +1,108 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+
+def broken():
+    """A network with NaN in the statistics of one BatchNorm."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    network[1].running_mean[2] = float("nan")
+    return network.eval()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    network[1].running_var.uniform_(0.5, 2.0)
+    path = tmp_path / "net.pt"
+    torch.save(network, path)
+    return path
+
+
+def test_a_module_shows_its_layers_and_statistics(bnexport, saved):
+    outcome = bnexport("inspect", str(saved))
+    assert outcome.code == 0
+    assert "class     Sequential, 120 parameters\n" in outcome.out
+    assert "layers    3: 1 Conv2d, 1 BatchNorm2d, 1 ReLU\n" in outcome.out
+    assert "BatchNorm  kind         channels    mean" in outcome.out
+
+
+def test_train_mode_is_said(bnexport, saved):
+    assert "in train mode" in bnexport("inspect", str(saved)).out
+
+
+def test_every_layer_is_listed_on_demand(bnexport, saved):
+    assert "\n  0      Conv2d" in bnexport("inspect", str(saved), "--layers").out
+
+
+def test_a_layer_that_cannot_be_exported_is_a_problem(bnexport, tmp_path):
+    path = tmp_path / "broken.pt"
+    torch.save(broken(), path)
+    outcome = bnexport("inspect", str(path))
+    assert outcome.code == 0
+    assert "problem   1: running_mean holds 1 NaN of 4 values\n" in outcome.out
+
+
+def test_the_document_is_strict_json(bnexport, tmp_path):
+    path = tmp_path / "broken.pt"
+    torch.save(broken(), path)
+    found = json.loads(bnexport("inspect", str(path), "--json").out, parse_constant=pytest.fail)
+    assert found["schema"] == "bnexport.inspection/1"
+    assert found["batch_norms"][0]["mean_range"] == ["NaN", "NaN"]
+
+
+def test_a_graph_shows_its_operators(bnexport, tmp_path):
+    import onnx
+
+    path = tmp_path / "net.onnx"
+    text = (
+        '<ir_version: 8, opset_import: ["" : 18]> g (float[N,3] x) => (float[N,3] y) {y = Relu(x)}'
+    )
+    onnx.save(onnx.parser.parse_model(text), path)
+    outcome = bnexport("inspect", str(path))
+    assert "opset     ai.onnx 18\ninput     x Nx3 float\n" in outcome.out
+    assert "operators 1: 1 Relu\n" in outcome.out
+
+
+def test_an_engine_shows_its_sidecar(bnexport, tmp_path):
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"ptrt" + bytes(60))
+    sidecar = {
+        "schema": "bnexport.engine/1",
+        "flavour": "tensorrt_rtx",
+        "version": "1.7.1",
+        "targets": ["sm_89"],
+        "precision": "float32",
+        "inputs": [{"name": "x", "dtype": "float32", "shape": [-1, 3]}],
+        "outputs": [{"name": "y", "dtype": "float32", "shape": [-1, 3]}],
+        "profiles": {"x": [[1, 3], [8, 3], [8, 3]]},
+        "layers": {"ACTIVATION": 1},
+        "scale_layers": 0,
+    }
+    (tmp_path / "net.engine.json").write_text(json.dumps(sidecar))
+    text = bnexport("inspect", str(engine)).out
+    assert "built by  tensorrt_rtx 1.7.1 for sm_89\n" in text
+    assert "profile   x: 1x3 to 8x3, tuned for 8x3\n" in text
+
+
+def test_an_engine_without_a_sidecar_is_refused(bnexport, tmp_path):
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"ptrt" + bytes(60))
+    outcome = bnexport("inspect", str(engine))
+    assert (outcome.code, outcome.out) == (3, "")
+    assert "net.engine.json" in outcome.err
+
+
+def test_nothing_to_inspect_is_a_usage_error(bnexport):
+    assert bnexport("inspect").code == 2
+
+
+def test_a_missing_file_is_refused(bnexport):
+    outcome = bnexport("inspect", "nowhere.pt")
+    assert (outcome.code, outcome.err) == (
+        3,
+        "error: nowhere.pt\n  no such file\n  Check the path\n",
+    )
