@@ -17,6 +17,7 @@ from bnexport.inputs import Examples, InputSpec, complete, infer, parse_input, r
 from bnexport.inputs.graph import examples_of
 from bnexport.load.loaded import Loaded
 from bnexport.parity import OnnxReference, Reference, reference_for
+from bnexport.passes.graphs.simplify import LARGEST_BYTES, weight_bytes
 from bnexport.passes.modules import unwrap
 from bnexport.prepare import prepare
 from bnexport.scripted import from_script
@@ -109,8 +110,14 @@ def _of_graph(
 ) -> Subject:
     examples = examples_of(graph, specs, inputs_from)
     outputs = tuple(value.name or "" for value in graph.graph.outputs)
-    given = ir.to_proto(graph).SerializeToString()
-    return Subject(graph, examples, OnnxReference(given), outputs)
+    return Subject(graph, examples, OnnxReference(_given(loaded, graph)), outputs)
+
+
+def _given(loaded: Loaded, graph: ir.Model) -> Path | bytes:
+    """The bytes that were checked, rather than the file; a protobuf ends at 2 GiB, so not for larger ones."""
+    if loaded.path is not None and weight_bytes(graph) > LARGEST_BYTES:
+        return loaded.path
+    return ir.to_proto(graph).SerializeToString()
 
 
 def _examples(

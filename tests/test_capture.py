@@ -68,3 +68,14 @@ def test_an_operator_without_translation_is_named():
     torch.library.register_fake("bnexport_test::twice", torch.empty_like, lib=library)
     with pytest.raises(ExportError, match=r"bnexport_test\.twice"):
         captured(Net(lambda y: torch.ops.bnexport_test.twice(y)))
+
+
+def test_a_traced_program_is_named_after_its_weights():
+    net = Net().eval()
+    batch = torch.export.Dim.DYNAMIC
+    program = torch.export.export(net, IMAGE.batch(2), dynamic_shapes={"x": {0: batch}})
+    plain = Plain(program.module(), ["x"])
+    plain(*IMAGE.batch(2))
+    nodes = capture(plain, IMAGE).model.graph
+    names = {node.op_type: module_of(node) for node in nodes}
+    assert (names["Conv"], names["BatchNormalization"]) == ("stem.0", "stem.1")

@@ -89,6 +89,8 @@ def layers(module: nn.Module) -> tuple[LayerFacts, ...]:
 
 def kind_of(layer: nn.Module) -> str:
     """The class's name; for a scripted layer, of the class it was made from."""
+    if type(layer) is nn.Module:  # what torch.export leaves of a layer: a holder of its tensors
+        return "BatchNorm" if hasattr(layer, "running_mean") else "Module"
     if isinstance(layer, torch.jit.ScriptModule):
         return str(layer.original_name)
     return type(layer).__name__

@@ -52,6 +52,8 @@ def build_arch(arch: str, args: Mapping[str, object]) -> tuple[torch.nn.Module, 
 
 def check_not_empty(module: torch.nn.Module, what: str) -> None:
     """Refuse a module without parameters, buffers or children: there is nothing to convert."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return  # a frozen one holds its weights in its code
     held = (*module.parameters(), *module.buffers(), *module.children())
     if not held:
         raise ArchRefused(what, "the model holds no layer", "Give the model that was trained")

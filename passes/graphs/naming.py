@@ -63,10 +63,22 @@ def adopt_names(model: ir.Model, prefix: str) -> None:
     for name, value in list(model.graph.initializers.items()):
         if name.startswith(f"{prefix}."):
             value.name = names.fresh(_without(name, prefix))
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        _name_after_weights(node)
     for value in (*model.graph.inputs, *model.graph.outputs):
         value.metadata_props.clear()
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
+
+
+def _name_after_weights(node: ir.Node) -> None:
+    """A traced program has lost its modules; its weights still bear their names."""
+    if module_of(node):
+        return
+    owners = [v.name.rpartition(".")[0] for v in node.inputs if v and v.name and v.is_initializer()]
+    if any(owners):
+        node.metadata_props[MODULE] = next(filter(None, owners))
+        node.metadata_props[KIND] = node.op_type
 
 
 def _without(name: str, prefix: str) -> str:
