@@ -117,7 +117,8 @@ def _given(loaded: Loaded, graph: ir.Model) -> Path | bytes:
     """The bytes that were checked, rather than the file; a protobuf ends at 2 GiB, so not for larger ones."""
     if loaded.path is not None and weight_bytes(graph) > LARGEST_BYTES:
         return loaded.path
-    return ir.to_proto(graph).SerializeToString()
+    data: bytes = ir.to_proto(graph).SerializeToString()
+    return data
 
 
 def _examples(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bnexport.passes.graphs.bias import DropZeroBias
 from bnexport.passes.graphs.constants import FoldConstants
 from bnexport.passes.graphs.fold_batch_norm import Fate, FoldBatchNorm
 from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of
@@ -14,6 +15,7 @@ from bnexport.passes.graphs.shapes import InferShapes, NameBatch
 from bnexport.passes.graphs.simplify import Simplify
 
 __all__ = [
+    "DropZeroBias",
     "Fate",
     "FoldBatchNorm",
     "FoldConstants",
@@ -40,6 +42,7 @@ def pipeline(
     passes: list[ir.passes.PassBase] = [
         InferShapes(),
         FoldConstants(),  # a weight must be seen as one before anything folds into it
+        DropZeroBias(),
         InferShapes(),  # a Reshape whose target was computed has a shape only now
     ]
     if fold:

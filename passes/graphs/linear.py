@@ -35,8 +35,7 @@ def conv(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     if vectors is None:
         return OTHER_AXIS
     s, t = vectors
-    b = array(bias) if bias is not None else 0.0
-    return {1: w * _columns(s, w.ndim), 2: s * b + t}
+    return {1: w * _columns(s, w.ndim), 2: s * _vector(bias) + t}
 
 
 def conv_transpose(node: ir.Node, affine: ChannelAffine) -> Constants | str:
@@ -52,8 +51,7 @@ def conv_transpose(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     s, t = vectors
     by_group = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
     scaled = by_group * s.reshape(groups, 1, w.shape[1], *[1] * (w.ndim - 2))
-    b = array(bias) if bias is not None else 0.0
-    return {1: scaled.reshape(w.shape), 2: s * b + t}
+    return {1: scaled.reshape(w.shape), 2: s * _vector(bias) + t}
 
 
 def gemm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
@@ -162,6 +160,10 @@ def _present(value: ir.Value | None) -> ir.Value:
     if value is None:
         raise ValueError("a required input is missing")
     return value
+
+
+def _vector(bias: ir.Value | None) -> Array:
+    return array(bias) if bias is not None else np.zeros(1)
 
 
 def _fixed(weight: ir.Value | None, bias: ir.Value | None) -> str:
