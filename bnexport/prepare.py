@@ -72,7 +72,7 @@ def _wrappers(module: nn.Module) -> list[tuple[str, nn.Module]]:
 def _training_notes(module: nn.Module) -> list[str]:
     """What was in train mode: the model as a whole, or parts of one that was in eval mode."""
     if module.training:
-        return ["eval mode set: the model was saved in train mode"]
+        return ["eval mode set: the model came in train mode"]
     names = [name for name, each in module.named_modules() if each.training]
     if not names:
         return []

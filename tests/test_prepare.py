@@ -25,7 +25,7 @@ def test_a_model_in_order_needs_no_note():
 def test_train_mode_is_set_right_and_said():
     model = residual_classifier.build().train()
     prepared = prepare(model, IMAGES)
-    assert prepared.notes == ("eval mode set: the model was saved in train mode",)
+    assert prepared.notes == ("eval mode set: the model came in train mode",)
     assert not any(each.training for each in prepared.module.modules())
     assert all(each.training for each in model.modules())
 
@@ -47,7 +47,7 @@ def test_a_synchronised_model_in_a_wrapper_equals_the_plain_one():
     assert repr(prepared.module) == repr(plain)
     assert prepared.notes == (
         "DataParallel unwrapped",
-        "eval mode set: the model was saved in train mode",
+        "eval mode set: the model came in train mode",
         "15 SyncBatchNorm made plain BatchNorm",
     )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["show_parity"]
 
-HEADERS = ("runtime", "dtype", "batch", "error", "limit", "batch-free", "")
+HEADERS = ("runtime", "dtype", "batch", "error", "limit", "independent", "")
 KINDS = {
     "agreement": "disagrees",
     "alone": "differs when it runs alone",
