@@ -23,9 +23,7 @@ __all__ = ["DEFAULT_OPSET", "Captured", "capture", "capture_program"]
 DEFAULT_OPSET = (
     18  # the opset that torch's own translations are written for; later ones convert from it
 )
-_FREE_BATCH = (
-    "Write shapes with x.shape[0] or -1, no loop over samples, and export a .pt2 with a dynamic batch."
-)
+_FREE_BATCH = "Write shapes with x.shape[0] or -1, no loop over samples, and export a .pt2 with a dynamic batch."
 EXAMPLE_BATCH = 2  # torch.export specialises on 0 and 1; from 2 it leaves the axis free
 
 

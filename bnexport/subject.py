@@ -132,5 +132,7 @@ def _examples(
 
 
 def _renamed(examples: Examples, names: Sequence[str]) -> Examples:
-    specs = tuple(replace(spec, name=name) for spec, name in zip(examples.specs, names, strict=True))
+    specs = tuple(
+        replace(spec, name=name) for spec, name in zip(examples.specs, names, strict=True)
+    )
     return replace(examples, specs=specs)

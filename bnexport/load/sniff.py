@@ -12,7 +12,10 @@ from pathlib import Path
 from bnexport.errors import Refused
 from bnexport.load.errors import Corrupt, Unsupported
 
-__all__ = ["Kind", "check_file", "digest", "sniff"]
+__all__ = ["ENGINE_HEADS", "Kind", "check_file", "digest", "sniff"]
+
+# TensorRT's plans begin with ptrt or ftrt, TensorRT-RTX's with vtrt.
+ENGINE_HEADS = (b"ptrt", b"ftrt", b"vtrt")
 
 _HEAD = 512
 _PICKLE_HEADS = tuple(bytes((0x80, protocol)) for protocol in (2, 3, 4, 5))
@@ -31,8 +34,7 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"GGUF", "a GGUF file"),
     (4, b"TFL3", "a TensorFlow Lite model"),
-    (0, b"ptrt", "a TensorRT engine"),
-    (0, b"ftrt", "a TensorRT engine"),
+    *((0, head, "a TensorRT engine") for head in ENGINE_HEADS),
     (0, b"\x7fELF", "a native program or library"),
     (257, b"ustar", "a tar archive, as torch before 0.1.10 wrote it"),
 )

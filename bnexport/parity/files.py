@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bnexport.errors import Refused, UsageError
 from bnexport.events import Observer, silent
 from bnexport.inputs import Examples
+from bnexport.load.sniff import ENGINE_HEADS
 from bnexport.parity.arrays import from_torch
 from bnexport.parity.onnx_runner import OnnxRunner
 from bnexport.parity.reference import OnnxReference, Reference
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["verify_files"]
 
-_ENGINE_HEADS = (b"ptrt", b"ftrt", b"vtrt")
 _KINDS = "bnexport verifies ONNX files, TorchScript and torch.export archives, TensorRT engines"
 
 
@@ -91,7 +91,7 @@ def _open(path: Path, trust: bool, expected: Sequence[str] | None = None) -> _Fi
         raise Refused(str(path), "no such file", "Check the path")
     with path.open("rb") as file:
         head = file.read(4)
-    if head in _ENGINE_HEADS:
+    if head in ENGINE_HEADS:
         return _File(path, _engine(path))
     if head == b"PK\x03\x04":
         return _File(path, _archive(path, trust))

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from torch import nn
 
 from bnexport.health import batch_norms, layers
+from bnexport.load.sniff import ENGINE_HEADS
 from bnexport.report.document import Document, Source, versions
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "inspect_engine", "inspect_loaded", "is_engine"]
 
 SCHEMA = "bnexport.inspection/1"
-ENGINE_HEADS = (b"ptrt", b"ftrt")
 
 
 def inspect_loaded(loaded: Loaded) -> Document:

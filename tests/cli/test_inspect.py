@@ -90,7 +90,7 @@ def test_an_engine_shows_its_sidecar(bnexport, tmp_path):
 
 def test_an_engine_without_a_sidecar_is_refused(bnexport, tmp_path):
     engine = tmp_path / "net.engine"
-    engine.write_bytes(b"ptrt" + bytes(60))
+    engine.write_bytes(b"vtrt" + bytes(60))
     outcome = bnexport("inspect", str(engine))
     assert (outcome.code, outcome.out) == (3, "")
     assert "net.engine.json" in outcome.err
