@@ -39,13 +39,15 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(module: nn.Module, examples: Examples | None) -> Prepared:
+def prepare(module: nn.Module, examples: Examples | None, *, just_built: bool = False) -> Prepared:
     """Unwrap, set eval mode, and put plain BatchNorms in the place of synchronised ones, on a copy.
 
     Args:
         module: Left as it is, on error too, as are the random states, grad mode and default dtype.
         examples: For the forward pass that sees the rank at each SyncBatchNorm; None: ranks are
             read off the neighbouring layers.
+        just_built: Whether a constructor made the module, which leaves all in train mode: that says
+            nothing of the model, and no note is made of it.
 
     Raises:
         Refused: A layer or wrapper has no equivalent on one device.
@@ -56,7 +58,8 @@ def prepare(module: nn.Module, examples: Examples | None) -> Prepared:
     notes += [f"{name}: {type(each).__name__} unwrapped" for name, each in _wrappers(inside)]
     with undisturbed():
         copied = copy_module(inside)
-        notes += _training_notes(copied)
+        if not (just_built and copied.training):
+            notes += _training_notes(copied)
         _set_eval(copied)
         synchronised = [each for each in copied.modules() if is_synchronised(each)]
         if synchronised:

@@ -25,6 +25,8 @@ from bnexport.signature import Plain, parameter_names
 
 __all__ = ["Subject", "subject_of"]
 
+BUILT = ("architecture", "checkpoint", "safetensors")  # formats whose module --arch built
+
 Inputs = Sequence[str | InputSpec] | None
 
 
@@ -84,7 +86,7 @@ def _of_module(
         if isinstance(module, torch.jit.ScriptModule):
             module = from_script(module, examples.batch(2))
             examples = _renamed(examples, parameter_names(module))
-        prepared = prepare(module, examples)
+        prepared = prepare(module, examples, just_built=loaded.format in BUILT)
     plain = Plain(prepared.module, [spec.name for spec in examples.specs]).eval()
     sample = examples.batch(2)
     with stage(observe, "examine"):

@@ -119,3 +119,10 @@ def test_a_success_leaves_them_too():
     pairs = zip(model.state_dict().values(), same.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert not any(each._forward_pre_hooks for each in model.modules())
+
+
+def test_the_mode_of_a_module_just_built_says_nothing():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    prepared = prepare(module, None, just_built=True)
+    assert prepared.notes == ()
+    assert not any(layer.training for layer in prepared.module.modules())
