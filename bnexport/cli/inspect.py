@@ -73,7 +73,7 @@ def _show_module(console: Console, document: Document, every_layer: bool) -> Non
         table = columns("layer", "kind", "parameters", wide="layer", left=("kind",))
         rows(console, table, listed)
     if norms:
-        heads = ("BatchNorm", "kind", "channels", "mean", "variance", "weight")
+        heads = ("BatchNorm", "kind", "ch", "mean", "variance", "weight")
         table = columns(*heads, wide="BatchNorm", left=("kind",))
         rows(console, table, map(_norm, norms))
     problems = [(norm["name"], problem) for norm in norms for problem in norm["problems"]]
@@ -137,4 +137,4 @@ def _norm(norm: Document) -> list[Cell]:
 
 def _range(ends: tuple[float, float] | None) -> str:
     """The least and the greatest value."""
-    return "-" if ends is None else f"{ends[0]:.2g} .. {ends[1]:.2g}"
+    return "-" if ends is None else f"{ends[0]:.2g}..{ends[1]:.2g}"

@@ -27,7 +27,7 @@ def test_a_module_shows_its_layers_and_statistics(bnexport, saved):
     assert outcome.code == 0
     assert "class     Sequential, 120 parameters\n" in outcome.out
     assert "layers    3: 1 Conv2d, 1 BatchNorm2d, 1 ReLU\n" in outcome.out
-    assert "BatchNorm  kind         channels    mean" in outcome.out
+    assert "BatchNorm  kind         ch  mean" in outcome.out
 
 
 def test_train_mode_is_said(bnexport, saved):
