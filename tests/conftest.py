@@ -1,0 +1,15 @@
+"""What every test starts from."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible():
+    """A shell that starts a job in the background has SIGINT ignored; the tests of Ctrl-C need it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
