@@ -9,17 +9,23 @@ The arithmetic is exact over the reals, done in float64, and rounded once to the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, is_training, read
-from bnexport.passes.graphs.graph import append_add, bypass, replace
+from bnexport.passes.graphs.graph import Array, append, array, bypass, operands
 from bnexport.passes.graphs.naming import Names, kind_of, module_of
-from bnexport.passes.graphs.push import Plan, push
+from bnexport.passes.graphs.plan import Plan
+from bnexport.passes.graphs.pull import pull
+from bnexport.passes.graphs.push import push
 
 __all__ = ["Fate", "FoldBatchNorm"]
+
+LARGEST_MEAN = 16.0  # standard deviations: four bits of the mantissa
+LARGEST_SHIFT = 256.0  # where nothing is known of x: (x - 127.5) / 58 on bytes must pass
 
 
 @dataclass(frozen=True)
@@ -75,29 +81,42 @@ class FoldBatchNorm(ir.passes.InPlacePass):
         return modified
 
     def _fold(self, node: ir.Node, index: int, affine: ChannelAffine, names: Names) -> bool:
-        source = node.inputs[index]
+        source, result = node.inputs[index], node.outputs[0]
         if source is None:
             raise ValueError(f"{node.name} has no input {index}")
-        plan = push(source, affine, node)
-        if isinstance(plan, Plan):
-            self._carry_out(plan, node, names)
-            bypass(node, index)
-            return True
-        scale = push(source, affine.scaling, node) if affine.scales and affine.shifts else plan
-        if isinstance(scale, Plan):
-            self._carry_out(scale, node, names, f"the shift stays as one Add: {plan}")
-            _leave_shift(node, index, affine, names)
-            return True
-        self._keep(node, plan)
+        back = push(source, affine, node)
+        if isinstance(back, Plan):
+            return self._carry_out(back, node, index, names)
+        onward = pull(result, affine) if is_steady(node, affine) else "its mean is too far from 0"
+        if isinstance(onward, Plan):
+            return self._carry_out(onward, node, index, names)
+        for op, left, plan in _in_part(node, source, result, affine):
+            if isinstance(plan, Plan) and plan.absorbers:
+                stays = f"one {op} stays: {back}; {onward}"
+                return self._carry_out(plan, node, index, names, stays, (op, left, affine.axis))
+        self._keep(node, f"{back}; {onward}")
         return False
 
-    def _carry_out(self, plan: Plan, node: ir.Node, names: Names, reason: str = "") -> None:
+    def _carry_out(
+        self,
+        plan: Plan,
+        node: ir.Node,
+        index: int,
+        names: Names,
+        reason: str = "",
+        left: tuple[str, Array, int | None] | None = None,
+    ) -> bool:
         into = ", ".join(dict.fromkeys(map(_place, plan.absorbers)))
         merged = any(absorber.op_type == "BatchNormalization" for absorber in plan.absorbers)
         for folded in (node, *plan.composed):
             self._record(_fate(folded, "merged" if merged else "absorbed", into, reason))
         for edit in plan.edits:
             edit(names)
+        if left is not None:
+            op, vector, axis = left
+            append(op, node, vector, axis, names)
+        bypass(node, index)
+        return True
 
     def _keep(self, node: ir.Node, reason: str) -> None:
         if node.op_type == "BatchNormalization":
@@ -113,9 +132,30 @@ def _place(node: ir.Node) -> str:
     return module_of(node) or node.outputs[0].name or node.op_type
 
 
-def _leave_shift(node: ir.Node, index: int, affine: ChannelAffine, names: Names) -> None:
-    """Put one Add in the place of ``node``: its scale has gone."""
-    stand_in = ir.node("Identity", [node.inputs[index]])
-    replace(node, stand_in)
-    append_add(stand_in, affine.shift, affine.axis, names)
-    bypass(stand_in, 0)
+def _in_part(
+    node: ir.Node, source: ir.Value, result: ir.Value, affine: ChannelAffine
+) -> Iterator[tuple[str, Array, Plan | str]]:
+    """What can go where all cannot: the operator and the vector that stay, and the plan for the rest."""
+    if not affine.scales:
+        return
+    if affine.shifts:
+        yield "Add", affine.shift, push(source, affine.scaling, node)
+        if bool(np.all(affine.scale != 0)):  # s x + t = s (x + t / s)
+            yield "Add", affine.shift / affine.scale, pull(result, affine.scaling)
+    if affine.shifts or node.op_type == "BatchNormalization":
+        sign = np.sign(affine.scale)
+        if bool(np.any(sign < 0)):  # s x + t = sign (|s| x + sign t)
+            rest = ChannelAffine(affine.axis, np.abs(affine.scale), sign * affine.shift)
+            yield "Mul", np.where(sign == 0, 1.0, sign), push(source, rest, node)
+
+
+def is_steady(node: ir.Node, affine: ChannelAffine) -> bool:
+    """Whether W (s x + t) = (W s) x + W t loses nothing: not where both terms are large and cancel.
+
+    A BatchNorm says what x is like: its mean, in standard deviations, is what is lost.
+    """
+    if node.op_type == "BatchNormalization":
+        mean, var = (array(value) for value in operands(node)[3:5])
+        epsilon = node.attributes.get_float("epsilon", 1e-5)
+        return bool(np.all(np.abs(mean) <= LARGEST_MEAN * np.sqrt(var + epsilon)))
+    return bool(np.all(np.abs(affine.shift) <= LARGEST_SHIFT * np.abs(affine.scale)))

@@ -13,7 +13,7 @@ from bnexport.passes.graphs.naming import Names
 
 __all__ = [
     "Array",
-    "append_add",
+    "append",
     "array",
     "bypass",
     "is_constant",
@@ -114,20 +114,20 @@ def replace(node: ir.Node, new: ir.Node) -> None:
     result.name = name
 
 
-def append_add(node: ir.Node, vector: Array, axis: int | None, names: Names) -> None:
-    """Put ``Add(., vector along axis)`` behind ``node``, whose readers then read the sum."""
+def append(op: str, node: ir.Node, vector: Array, axis: int | None, names: Names) -> None:
+    """Put Add or Mul with ``vector`` along ``axis`` behind ``node``, whose readers then read its result."""
     result = node.outputs[0]
     if result.shape is None or result.dtype is None:
         raise ValueError(f"the shape of {result.name} is not known")
-    add = ir.node("Add", [None, None], metadata_props=dict(node.metadata_props))
-    total = add.outputs[0]
+    new = ir.node(op, [None, None], metadata_props=dict(node.metadata_props))
+    total = new.outputs[0]
     total.shape, total.type = result.shape, result.type
     result.replace_all_uses_with(total, replace_graph_outputs=True)
-    total.name, result.name = result.name, names.fresh(f"{result.name}.unshifted")
-    _graph_of(node).insert_after(node, add)
-    add.replace_input_with(0, result)
+    total.name, result.name = result.name, names.fresh(f"{result.name}.before_{op.lower()}")
+    _graph_of(node).insert_after(node, new)
+    new.replace_input_with(0, result)
     behind = 0 if axis is None else len(result.shape) - axis - 1
-    set_constant(add, 1, vector.reshape(-1, *[1] * behind), result.dtype, names)
+    set_constant(new, 1, vector.reshape(-1, *[1] * behind), result.dtype, names)
 
 
 def _graph_of(node: ir.Node) -> ir.Graph:

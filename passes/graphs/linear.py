@@ -19,7 +19,7 @@ import onnx_ir as ir
 from bnexport.passes.graphs.affine import ChannelAffine, is_training
 from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
 
-__all__ = ["ABSORB", "Constants"]
+__all__ = ["ABSORB", "Constants", "fixed", "vector"]
 
 Constants = dict[int, Array]
 OTHER_AXIS = "it runs along another axis than the output channels"
@@ -28,20 +28,20 @@ OTHER_AXIS = "it runs along another axis than the output channels"
 def conv(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     """The weight is (M, C/group, k...); s scales its first axis."""
     weight, bias = node.inputs[1], _optional(node, 2)
-    if obstacle := _fixed(weight, bias):
+    if obstacle := fixed(weight, bias):
         return obstacle
     w = array(_present(weight))
     vectors = affine.along(1, w.shape[0])
     if vectors is None:
         return OTHER_AXIS
     s, t = vectors
-    return {1: w * _columns(s, w.ndim), 2: s * _vector(bias) + t}
+    return {1: w * _columns(s, w.ndim), 2: s * vector(bias) + t}
 
 
 def conv_transpose(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     """The weight is (C, M/group, k...); output channel g * M/group + m is w[g's rows, m]."""
     weight, bias = node.inputs[1], _optional(node, 2)
-    if obstacle := _fixed(weight, bias):
+    if obstacle := fixed(weight, bias):
         return obstacle
     w = array(_present(weight))
     groups = node.attributes.get_int("group", 1)
@@ -51,13 +51,13 @@ def conv_transpose(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     s, t = vectors
     by_group = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
     scaled = by_group * s.reshape(groups, 1, w.shape[1], *[1] * (w.ndim - 2))
-    return {1: scaled.reshape(w.shape), 2: s * _vector(bias) + t}
+    return {1: scaled.reshape(w.shape), 2: s * vector(bias) + t}
 
 
 def gemm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     """B is (K, N), or (N, K) with transB; alpha and beta stay as they are."""
     weight, bias = node.inputs[1], _optional(node, 2)
-    if obstacle := _fixed(weight, bias):
+    if obstacle := fixed(weight, bias):
         return obstacle
     w = array(_present(weight))
     columns = 0 if node.attributes.get_int("transB", 0) else 1
@@ -128,7 +128,7 @@ def batch_norm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     if is_training(node):
         return "it normalises with the batch's own statistics"
     _, gamma, beta, *_ = node.inputs
-    if obstacle := _fixed(gamma, beta):
+    if obstacle := fixed(gamma, beta):
         return obstacle
     g, b = array(_present(gamma)), array(_present(beta))
     vectors = affine.along(1, len(g))
@@ -162,11 +162,13 @@ def _present(value: ir.Value | None) -> ir.Value:
     return value
 
 
-def _vector(bias: ir.Value | None) -> Array:
+def vector(bias: ir.Value | None) -> Array:
+    """A bias, or the zero that its absence means."""
     return array(bias) if bias is not None else np.zeros(1)
 
 
-def _fixed(weight: ir.Value | None, bias: ir.Value | None) -> str:
+def fixed(weight: ir.Value | None, bias: ir.Value | None) -> str:
+    """Why weight and bias cannot be replaced; empty when they can."""
     if not is_constant(weight):
         return "its weight is not constant"
     return "" if bias is None or is_constant(bias) else "its bias is not constant"

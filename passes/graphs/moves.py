@@ -9,6 +9,8 @@ that says why it cannot pass. An operator that passes is left as it is.
     MaxPool              needs scale >= 0; any shift
     Relu, LeakyRelu      needs scale >= 0 and no shift
     Slice, Pad           along other axes; zeros that are padded in take no shift
+    DepthToSpace         the vector is repeated or tiled
+    Resize               nearest and linear
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import onnx_ir as ir
 from bnexport.passes.graphs.affine import ChannelAffine
 from bnexport.passes.graphs.graph import is_constant, sizes, static_product
 
-__all__ = ["MOVES"]
+__all__ = ["FORWARD", "MOVES"]
 
+Shape = tuple[int | None, ...] | None
 Move = Callable[[ir.Node, ChannelAffine], "ChannelAffine | str"]
 
 
@@ -50,30 +53,9 @@ def transpose(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
 
 
 def reshape(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
-    """Element order does not change, so each input channel must meet one number of the vector.
-
-    Output axis k of size C, with ``inner`` elements behind it, gives flat element f the channel
-    (f // inner) % C. Input axis j of size A has ``behind`` elements behind it. When behind divides
-    inner, A behind is a multiple of C inner, and so the channel depends on the index along j alone:
-    a -> (a // (inner / behind)) % C.
-    """
-    if affine.axis is None:
-        return affine
-    source, result = sizes(node.inputs[0]) if node.inputs[0] else None, sizes(node.outputs[0])
-    if source is None or result is None:
-        return "the shapes are not known"
-    channels, inner = result[affine.axis], static_product(result[affine.axis + 1 :])
-    if channels is None or inner is None:
-        return "the sizes behind the channel axis are not fixed"
-    for axis, size in enumerate(source):
-        behind = static_product(source[axis + 1 :])
-        if size is None or not behind or inner % behind or (size * behind) % (channels * inner):
-            continue
-        index = (np.arange(size) // (inner // behind)) % channels
-        scale = np.broadcast_to(affine.scale, channels)[index]
-        shift = np.broadcast_to(affine.shift, channels)[index]
-        return ChannelAffine(axis, scale, shift)
-    return "the reshape mixes channels with other axes"
+    """Element order does not change."""
+    source, result = _shapes(node)
+    return _respread(affine, result, source)
 
 
 def average_pool(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
@@ -170,24 +152,121 @@ def cast(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
     return affine
 
 
+def depth_to_space(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Output channel c comes from input channels c r^2 + k (CRD) or k C + c (DCR)."""
+    if affine.axis is None:
+        return affine
+    if affine.axis != 1:
+        return "it runs along a spatial axis"
+    block = node.attributes.get_int("blocksize", 1) ** 2
+    spread = np.repeat if node.attributes.get_string("mode", "DCR") == "CRD" else np.tile
+    return ChannelAffine(1, spread(affine.scale, block), spread(affine.shift, block))
+
+
+def resize(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Nearest and linear interpolation: the weights of every output sum to 1."""
+    if affine.axis not in (None, 1):
+        return "it runs along a resized axis"
+    source, result = _shapes(node)
+    if source is None or result is None or source[1] is None or source[1] != result[1]:
+        return "the channels themselves are resized"
+    if node.attributes.get_string("mode", "nearest") not in ("nearest", "linear"):
+        return "cubic interpolation comes before it"
+    crop = "tf_crop_and_resize"
+    if node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == crop:
+        return "the Resize extrapolates"
+    return affine
+
+
 MOVES: dict[str, Move] = {
     "AveragePool": average_pool,
     "Cast": cast,
+    "DepthToSpace": depth_to_space,
     "Dropout": dropout,
     "Flatten": reshape,
     "GlobalAveragePool": global_average,
     "Identity": same,
     "LeakyRelu": positive,
     "MaxPool": max_pool,
+    "PRelu": positive,
     "Pad": pad,
     "ReduceMean": reduce_mean,
     "Relu": positive,
     "Reshape": reshape,
+    "Resize": resize,
     "Slice": slices,
     "Squeeze": reshape,
     "Transpose": transpose,
     "Unsqueeze": reshape,
 }
+
+
+def transpose_forward(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Input axis perm[i] is output axis i."""
+    shape = sizes(node.outputs[0])
+    if affine.axis is None:
+        return affine
+    if shape is None:
+        return "the rank is not known"
+    perm = tuple(node.attributes.get_ints("perm", tuple(reversed(range(len(shape))))))
+    return affine.on(perm.index(affine.axis))
+
+
+def reshape_forward(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
+    """Element order does not change."""
+    source, result = _shapes(node)
+    return _respread(affine, source, result)
+
+
+# An operator that keeps its axes and treats channels alike moves an affine both ways alike.
+FORWARD: dict[str, Move] = {
+    "AveragePool": average_pool,
+    "Cast": cast,
+    "Dropout": dropout,
+    "Flatten": reshape_forward,
+    "GlobalAveragePool": global_average,
+    "Identity": same,
+    "LeakyRelu": positive,
+    "MaxPool": max_pool,
+    "PRelu": positive,
+    "Pad": pad,
+    "Relu": positive,
+    "Reshape": reshape_forward,
+    "Slice": slices,
+    "Squeeze": reshape_forward,
+    "Transpose": transpose_forward,
+    "Unsqueeze": reshape_forward,
+}
+
+
+def _shapes(node: ir.Node) -> tuple[Shape, Shape]:
+    return sizes(node.inputs[0]) if node.inputs[0] else None, sizes(node.outputs[0])
+
+
+def _respread(affine: ChannelAffine, here: Shape, there: Shape) -> ChannelAffine | str:
+    """The affine of a value of shape ``here`` as it stands in row-major shape ``there``.
+
+    Axis k of size C, with ``inner`` elements behind it, gives flat element f the channel
+    (f // inner) % C. Axis j there, of size A, has ``behind`` elements behind it. When behind divides
+    inner and A behind is a multiple of C inner, the channel depends on the index a along j alone:
+    (a // (inner / behind)) % C.
+    """
+    if affine.axis is None:
+        return affine
+    if here is None or there is None:
+        return "the shapes are not known"
+    channels, inner = here[affine.axis], static_product(here[affine.axis + 1 :])
+    if channels is None or inner is None:
+        return "the sizes behind the channel axis are not fixed"
+    for axis, size in enumerate(there):
+        behind = static_product(there[axis + 1 :])
+        if size is None or not behind or inner % behind or (size * behind) % (channels * inner):
+            continue
+        index = (np.arange(size) // (inner // behind)) % channels
+        scale = np.broadcast_to(affine.scale, channels)[index]
+        shift = np.broadcast_to(affine.shift, channels)[index]
+        return ChannelAffine(axis, scale, shift)
+    return "the reshape mixes channels with other axes"
 
 
 def _zero(value: ir.Value) -> bool:

@@ -13,50 +13,24 @@ way. So an affine that splits over several producers is absorbed by all of them 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
 from bnexport.passes.graphs.graph import (
-    append_add,
+    append,
     array,
     bypass,
     is_constant,
     operands,
-    set_constant,
     sizes,
 )
-from bnexport.passes.graphs.linear import ABSORB, Constants
+from bnexport.passes.graphs.linear import ABSORB
 from bnexport.passes.graphs.moves import MOVES
-from bnexport.passes.graphs.naming import Names
+from bnexport.passes.graphs.plan import Plan, absorbed
 
 __all__ = ["Plan", "push"]
-
-Edit = Callable[[Names], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What would be done.
-
-    Attributes:
-        edits: To be made in order.
-        absorbers: The linear operators that take the affine up.
-        composed: Affine nodes on the way that are taken along, and so disappear.
-    """
-
-    edits: tuple[Edit, ...] = ()
-    absorbers: tuple[ir.Node, ...] = ()
-    composed: tuple[ir.Node, ...] = ()
-
-    def __add__(self, other: Plan) -> Plan:
-        return Plan(
-            self.edits + other.edits,
-            self.absorbers + other.absorbers,
-            self.composed + other.composed,
-        )
 
 
 def push(value: ir.Value, affine: ChannelAffine, reader: ir.Node) -> Plan | str:
@@ -127,10 +101,10 @@ def _absorb(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
     new = rule(node, affine) if rule else None
     if not isinstance(new, dict):
         return new
-    plan = _absorbed(node, new)
+    plan = absorbed(node, new)
     if node.op_type != "MatMul" or not affine.shifts or isinstance(plan, str):
         return plan
-    return plan + Plan((lambda names: append_add(node, affine.shift, affine.axis, names),))
+    return plan + Plan((lambda names: append("Add", node, affine.shift, affine.axis, names),))
 
 
 def _add(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
@@ -161,7 +135,7 @@ def _add_constant(node: ir.Node, affine: ChannelAffine) -> Plan | str:
         _spread(affine.shift, affine.axis, shape),
     )
     new = _squeezed(scale * array(constant) + shift, array(constant).ndim)
-    rest = _absorbed(node, {index: new}, counts=False)
+    rest = absorbed(node, {index: new}, counts=False)
     return rest if isinstance(rest, str) else plan + rest
 
 
@@ -223,34 +197,6 @@ _SPLITS: dict[str, Callable[[ir.Node, ChannelAffine], Plan | str | None]] = {
     "Mul": _mul,
     "Sub": _sub,
 }
-
-
-def _absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | str:
-    """Give the node constants of its own, in the types of the old ones, where they can hold them."""
-    first = node.inputs[next(iter(new))]
-    if first is None or first.dtype is None:
-        return "the type of its weight is not known"
-    like = first.dtype
-    for index, numbers in new.items():
-        with np.errstate(all="ignore"):
-            rounded = numbers.astype(like.numpy())
-        if not np.isfinite(rounded.astype(np.float64)).all():
-            role = "weight" if index == 1 else "constant"
-            return f"the folded {role} would overflow {like.name.lower()}"
-    if node.op_type not in ("Add",) and not _needs_bias(node, new):
-        new.pop(2, None)
-
-    def edit(names: Names) -> None:
-        for index, numbers in new.items():
-            set_constant(node, index, numbers, like, names)
-
-    return Plan((edit,), (node,) if counts else ())
-
-
-def _needs_bias(node: ir.Node, new: Constants) -> bool:
-    """A bias that is all zeros is not added where there was none."""
-    had = len(node.inputs) > 2 and node.inputs[2] is not None
-    return had or bool(np.any(new.get(2, np.zeros(1))))
 
 
 def _same_size(node: ir.Node) -> bool:
