@@ -8,6 +8,7 @@ way. So an affine that splits over several producers is absorbed by all of them 
     y = a(u + v)                             ->  a goes to u, its scale alone to v
     y = a(u * v)                             ->  its scale goes to u, or to v
     y = a(concat(u, v))                      ->  each part of the vector goes to its operand
+    y = a(part of u)                         ->  a widens to u, by 1 and 0 over the other parts
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from bnexport.passes.graphs.graph import (
 )
 from bnexport.passes.graphs.linear import ABSORB
 from bnexport.passes.graphs.moves import MOVES
+from bnexport.passes.graphs.parts import leaves_alone, part_of
 from bnexport.passes.graphs.plan import Plan, absorbed
 
 __all__ = ["Plan", "push"]
@@ -40,8 +42,11 @@ def push(value: ir.Value, affine: ChannelAffine, reader: ir.Node) -> Plan | str:
     node = value.producer()
     if node is None:
         return "it stands on a constant" if is_constant(value) else "it stands on the model's input"
-    if obstacle := _others(value, node, reader):
+    if obstacle := _others(value, node, reader, affine):
         return obstacle
+    if part := part_of(node, value, affine):
+        source = operands(node)[0]
+        return part if isinstance(part, str) else push(source, part, node)
     if len(node.outputs) > 1 and any(out.uses() for out in node.outputs if out is not value):
         return f"the {node.op_type} before it has several outputs"
     if node.domain not in ("", "ai.onnx"):
@@ -56,14 +61,14 @@ def push(value: ir.Value, affine: ChannelAffine, reader: ir.Node) -> Plan | str:
     return reason
 
 
-def _others(value: ir.Value, node: ir.Node, reader: ir.Node) -> str:
+def _others(value: ir.Value, node: ir.Node, reader: ir.Node, affine: ChannelAffine) -> str:
     """Who else needs the value as it is."""
     if value.is_graph_output():
         return f"the result of the {node.op_type} before it is an output of the model"
-    if len(value.uses()) > 1:
-        return (
-            f"the {node.op_type} before it has {len(value.uses())} readers, which need it as it is"
-        )
+    readers = [each for each, _ in value.uses()]
+    others = [each for each in readers if each is not reader]
+    if len(readers) > len(others) + 1 or not all(leaves_alone(o, affine) for o in others):
+        return f"the {node.op_type} before it has {len(readers)} readers, which need it as it is"
     if node.graph is not reader.graph:
         return f"the {node.op_type} before it lies outside the subgraph"
     return ""
