@@ -45,7 +45,11 @@ def main() -> None:
             rows.append(convert(name, how))
             print(json.dumps(rows[-1]), flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    document = {"command": "python benchmarks/architectures.py", "versions": versions(), "rows": rows}
+    document = {
+        "command": "python benchmarks/architectures.py",
+        "versions": versions(),
+        "rows": rows,
+    }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
 
 

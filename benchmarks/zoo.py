@@ -16,7 +16,7 @@ _declared: list[torch.library.Library] = []
 def import_torchvision() -> None:
     """Import torchvision beside a CPU build of torch, for which its wheel lacks two operators."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         for name in [name for name in sys.modules if name.startswith("torchvision")]:
             del sys.modules[name]
@@ -53,7 +53,9 @@ def trained_like(module: nn.Module, seed: int) -> nn.Module:
         if not isinstance(layer, nn.modules.batchnorm._BatchNorm) or layer.running_mean is None:
             continue
         with torch.no_grad():
-            layer.running_mean.copy_(0.1 * torch.randn(layer.running_mean.shape, generator=generator))
+            layer.running_mean.copy_(
+                0.1 * torch.randn(layer.running_mean.shape, generator=generator)
+            )
             layer.running_var.copy_(0.5 + torch.rand(layer.running_var.shape, generator=generator))
             if layer.affine:
                 layer.weight.copy_(0.7 + 0.6 * torch.rand(layer.weight.shape, generator=generator))
