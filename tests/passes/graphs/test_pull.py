@@ -128,6 +128,11 @@ KEEPS = {
         IMAGE + "{" + NORM + "e = Conv (d, W)  f = Sigmoid (d)  h = Conv (f, W)  y = Add (e, h) }",
         {"W": (6, 4, 3, 3)},
     ),
+    "a_batch_norm_that_runs_as_one_with_its_relu": (
+        IMAGE + "{ h = Sigmoid (x)  d = BatchNormalization (h, v, b, m, v)  e = Relu (d)"
+        "  y = Conv (e, W) }",
+        {"W": (6, 4, 3, 3)},
+    ),
     "it_scales_the_weight": (
         "(float[N,4,8,8] x, float[6,4,3,3] w) => (float[N,6,6,6] y) "
         "{ d = Mul (w, s)  y = Conv (x, d) }",
