@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -65,6 +65,7 @@ def capture(plain: Plain, examples: Examples, opset: int | None = None) -> Captu
             raise _translation_error(error) from error
     if onnx_program is None:
         raise ExportError("the model cannot be translated to ONNX", "torch.onnx returned nothing")
+    _name_outputs(onnx_program.model, plain.outputs)
     adopt_names(onnx_program.model, prefix="model")
     _check_batch_axis(onnx_program.model, examples)
     _check_outputs(onnx_program.model, plain, examples)
@@ -102,6 +103,20 @@ def _check_batch_axis(model: ir.Model, examples: Examples) -> None:
                 "the model's forward turns the batch size into a constant",
                 _FREE_BATCH,
             )
+
+
+def _name_outputs(model: ir.Model, names: Sequence[str]) -> None:
+    """Give every output a value of its own: what is returned twice, or is an input, was named once."""
+    taken = set(model.graph.inputs)
+    for index, (value, name) in enumerate(zip(list(model.graph.outputs), names, strict=True)):
+        if value in taken:
+            copied = ir.node("Identity", [value])
+            model.graph.append(copied)
+            value, source = copied.outputs[0], value
+            value.shape, value.type = source.shape, source.type
+            model.graph.outputs[index] = value
+        value.name = name
+        taken.add(value)
 
 
 def _check_outputs(model: ir.Model, plain: Plain, examples: Examples) -> None:

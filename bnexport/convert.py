@@ -19,6 +19,7 @@ from bnexport.load import load
 from bnexport.load.loaded import Loaded
 from bnexport.parity.result import Parity
 from bnexport.passes.graphs.simplify import weight_bytes
+from bnexport.passes.modules import undisturbed
 from bnexport.publish import Staging
 from bnexport.report.document import (
     Document,
@@ -161,7 +162,7 @@ def convert(
             state_dict_key=state_dict_key,
         )
     destination = _destination(output, loaded, targets[0])
-    with Staging(destination) as staging:
+    with Staging(destination) as staging, undisturbed():
         real = Path(inputs_from) if inputs_from is not None else None
         subject = subject_of(loaded, inputs, real, opset, timer)
         before = _size(loaded, subject.graph)

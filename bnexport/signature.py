@@ -18,7 +18,8 @@ class Plain(torch.nn.Module):
     """``forward(*tensors) -> tuple of tensors`` around any module.
 
     Inputs are passed to the parameters of the module's ``forward`` that ``inputs`` names. Outputs may be a tensor, or
-    dicts, tuples, lists, named tuples and dataclasses of them, nested; what is not a tensor is left out.
+    dicts, tuples, lists, named tuples and dataclasses of them, nested; what is not a tensor is left out. Every output
+    is a tensor of its own, under a name of its own: one that is also an input, or returned twice, is copied.
 
     Attributes:
         model: The wrapped module.
@@ -43,13 +44,35 @@ class Plain(torch.nn.Module):
         split = self._positional
         keywords = dict(zip(self.inputs[split:], tensors[split:], strict=True))
         result = self.model(*tensors[:split], **keywords)
-        found = dict(_flatten("", result))
+        found = list(_flatten("", result))
         if not found:
             kind = type(result).__name__
             raise ExportError("the model returns no tensor", f"its forward returned {kind}")
         if not self.outputs:
-            self.outputs = tuple(found)
-        return tuple(found.values())
+            self.outputs = _distinct([name for name, _ in found], self.inputs)
+        return _own([tensor for _, tensor in found], tensors)
+
+
+def _distinct(names: Sequence[str], taken: Sequence[str]) -> tuple[str, ...]:
+    """The names, with a number on each that an input or an earlier output bears: values share one name space."""
+    chosen: list[str] = []
+    for name in names:
+        free, count = name, 1
+        while free in chosen or free in taken:
+            free, count = f"{name}_{count}", count + 1
+        chosen.append(free)
+    return tuple(chosen)
+
+
+def _own(
+    outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]
+) -> tuple[torch.Tensor, ...]:
+    seen = {id(tensor) for tensor in inputs}
+    own = []
+    for tensor in outputs:
+        own.append(tensor.clone() if id(tensor) in seen else tensor)
+        seen.add(id(tensor))
+    return tuple(own)
 
 
 def signature(module: torch.nn.Module) -> inspect.Signature:

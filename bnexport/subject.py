@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
+import onnx_ir.passes.common as common
 import torch
 
 from bnexport.capture import capture
@@ -90,7 +91,7 @@ def _of_module(
     plain = Plain(prepared.module, [spec.name for spec in examples.specs]).eval()
     sample = examples.batch(2)
     with stage(observe, "examine"):
-        examine(prepared.module, sample)
+        examine(prepared.module, sample, plain.inputs)
         with torch.no_grad():
             plain(*sample)
     with stage(observe, "capture"):
@@ -110,6 +111,8 @@ def _of_module(
 def _of_graph(
     loaded: Loaded, graph: ir.Model, specs: tuple[InputSpec, ...], inputs_from: Path | None
 ) -> Subject:
+    if graph.ir_version < 4:  # before it every initializer had to be an input too
+        common.RemoveInitializersFromInputsPass()(graph)
     examples = examples_of(graph, specs, inputs_from)
     outputs = tuple(value.name or "" for value in graph.graph.outputs)
     return Subject(graph, examples, OnnxReference(_given(loaded, graph)), outputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -35,13 +37,16 @@ class UnhealthyModel(Refused):
         self.problems = problems
 
 
-def examine(module: nn.Module, inputs: tuple[Tensor, ...] | None = None) -> None:
+def examine(
+    module: nn.Module, inputs: tuple[Tensor, ...] | None = None, names: Sequence[str] = ()
+) -> None:
     """Look for what would make an exported file wrong; return where there is nothing.
 
     Args:
         module: In any mode; left as it is. Wrappers are looked through.
         inputs: At least two samples, for forward passes of a copy in eval mode: they find batch
             statistics and random numbers that the layers' settings do not show.
+        names: The parameters of ``forward`` that the inputs feed; empty: they go by position.
 
     Raises:
         UnhealthyModel: BatchNorms without usable running statistics, NaN or Inf among the
@@ -59,7 +64,7 @@ def examine(module: nn.Module, inputs: tuple[Tensor, ...] | None = None) -> None
     problems = [*_statistics(inside), *_values(inside), *graph_problems(inside)]
     if inputs is not None and not problems:
         # Only then: a pass over unhealthy values would report their consequences as well.
-        problems += watch(inside, inputs)
+        problems += watch(inside, inputs, names)
     if problems:
         raise UnhealthyModel(tuple(problems))
 

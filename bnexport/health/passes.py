@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from bnexport.health.graphs import BATCH_REMEDY, RANDOM_REMEDY, asks_for_batch
 from bnexport.health.problem import Problem
 from bnexport.passes.modules import eval_mode, revert_sync_batchnorm, undisturbed
 from bnexport.passes.modules.ranks import misfit
+from bnexport.signature import Plain
 
 __all__ = ["watch"]
 
@@ -21,16 +22,21 @@ __all__ = ["watch"]
 _ROUNDING = 1e-3
 
 
-def watch(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Problem]:
+def watch(
+    module: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str] = ()
+) -> list[Problem]:
     """What two forward passes of a copy show, in eval mode, with the same inputs and other seeds.
+
+    ``names`` are the parameters that the inputs feed; empty: they go by position.
 
     Raises:
         UsageError: The forward pass fails on these inputs.
     """
     copied = revert_sync_batchnorm(module)
     trace = _Trace(copied)
-    first = _outputs(copied, inputs, 1, trace)
-    second = _outputs(copied, inputs, 2, trace)
+    called = Plain(copied, names) if names else copied
+    first = _outputs(called, inputs, 1, trace)
+    second = _outputs(called, inputs, 2, trace)
     problems = [Problem(place, *_BATCH) for place in trace.batch]
     if _differ(first, second, exact=bool(trace.random)):
         places = list(trace.random) or ["the model"]

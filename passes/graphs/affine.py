@@ -13,7 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from bnexport.passes.graphs.graph import Array, array, is_constant, is_floating, operands, sizes
+from bnexport.passes.graphs.graph import (
+    Array,
+    array,
+    is_constant,
+    is_floating,
+    is_read,
+    operands,
+    sizes,
+)
 
 __all__ = ["ChannelAffine", "is_training", "read"]
 
@@ -81,8 +89,11 @@ def read(node: ir.Node) -> tuple[int, ChannelAffine] | str | None:
 
 
 def is_training(node: ir.Node) -> bool:
-    """Whether a BatchNormalization uses the statistics of the batch."""
-    return bool(node.attributes.get_int("training_mode", 0))
+    """Whether a BatchNormalization uses the statistics of the batch.
+
+    Before opset 14 there was no such attribute: one that returned its statistics was training.
+    """
+    return bool(node.attributes.get_int("training_mode", 0)) or any(map(is_read, node.outputs[1:]))
 
 
 def _read_batch_norm(node: ir.Node) -> tuple[int, ChannelAffine] | str:

@@ -19,8 +19,11 @@ class DropZeroBias(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Drop in place."""
         modified = False
+        optional = {"Conv", "ConvTranspose"}
+        if (model.opset_imports.get("") or 0) >= 11:  # before it a Gemm must have one
+            optional.add("Gemm")
         for node in ir.traversal.RecursiveGraphIterator(model.graph):
-            if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+            if node.domain or node.op_type not in optional:
                 continue
             bias = node.inputs[2] if len(node.inputs) > 2 else None
             if bias is not None and is_constant(bias) and not np.any(array(bias)):

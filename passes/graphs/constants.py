@@ -12,6 +12,8 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bnexport.passes.graphs.graph import bypass, can_bypass
+
 __all__ = ["FoldConstants"]
 
 # In elements. The exporter's own limits (8,192 in, 262,144 out) leave large weights uncomputed; past
@@ -42,11 +44,21 @@ class FoldConstants(ir.passes.InPlacePass):
         lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(
             model
         )
-        identities = common.IdentityEliminationPass()(model)
+        identities = _drop_identities(model)
         unused = common.RemoveUnusedNodesPass()(model)
         _lay_out(model)
-        changed = [result.modified, lifted.modified, identities.modified, unused.modified]
+        changed = [result.modified, lifted.modified, identities, unused.modified]
         return ir.passes.PassResult(model, any(changed))
+
+
+def _drop_identities(model: ir.Model) -> bool:
+    """The library's own pass would make one value of two outputs."""
+    modified = False
+    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        if (node.domain, node.op_type) == ("", "Identity") and can_bypass(node, 0):
+            bypass(node, 0)
+            modified = True
+    return modified
 
 
 def _lay_out(model: ir.Model) -> None:

@@ -16,8 +16,11 @@ __all__ = [
     "append",
     "array",
     "bypass",
+    "can_bypass",
+    "integers",
     "is_constant",
     "is_floating",
+    "is_read",
     "operands",
     "replace",
     "set_constant",
@@ -41,6 +44,19 @@ def is_constant(value: ir.Value | None) -> bool:
 def is_floating(value: ir.Value) -> bool:
     """Whether the value holds real numbers."""
     return value.dtype is not None and value.dtype.is_floating_point()
+
+
+def is_read(value: ir.Value) -> bool:
+    """Whether anything needs the value: a node, or the graph as its output."""
+    return bool(value.uses()) or value.is_graph_output()
+
+
+def integers(node: ir.Node, index: int) -> list[int] | None:
+    """A constant input of whole numbers; None where it is absent or not constant."""
+    value = node.inputs[index] if len(node.inputs) > index else None
+    if value is None or value.const_value is None or not is_constant(value):
+        return None
+    return [int(number) for number in value.const_value.numpy().reshape(-1)]
 
 
 def array(value: ir.Value) -> Array:
@@ -90,16 +106,24 @@ def bypass(node: ir.Node, index: int) -> None:
     graph = _graph_of(node)
     if source is None:
         raise ValueError(f"{node.name} has no input {index}")
-    producer = source.producer()
     if not result.is_graph_output():
         result.replace_all_uses_with(source)
         graph.remove(node, safe=True)
-    elif producer is None or producer.graph is not graph or source.is_graph_output():
+    elif not can_bypass(node, index):
         replace(node, ir.node("Identity", [source]))
     else:  # the output keeps its name, which is the model's interface
         result.replace_all_uses_with(source, replace_graph_outputs=True)
         graph.remove(node, safe=True)
         source.name, source.shape, source.type = result.name, result.shape, result.type
+
+
+def can_bypass(node: ir.Node, index: int) -> bool:
+    """Whether nothing need stay: an output cannot take over the name of an input or another output."""
+    source = node.inputs[index]
+    producer = source.producer() if source is not None else None
+    if source is None or not node.outputs[0].is_graph_output():
+        return source is not None
+    return producer is not None and producer.graph is node.graph and not source.is_graph_output()
 
 
 def replace(node: ir.Node, new: ir.Node) -> None:

@@ -67,7 +67,7 @@ def gemm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     s, t = vectors
     new: Constants = {1: w * (s[:, None] if columns == 0 else s[None, :])}
     beta = node.attributes.get_float("beta", 1.0)
-    if bias is not None and beta == 0.0:
+    if beta == 0.0:
         return "its beta is 0, so its bias cannot carry the shift"
     b = array(bias) if bias is not None else np.zeros(1)
     new[2] = s * b + t / beta
@@ -87,6 +87,8 @@ def matmul(node: ir.Node, affine: ChannelAffine) -> Constants | str:
         side, axis, width = 1, len(shape) - 1, w.shape[-1]
         per_column = w.ndim > 1
     elif is_constant(left):
+        if len(sizes(_present(right)) or ()) < 2:
+            return "the other side of the MatMul is a vector, or of unknown rank"
         w = array(_present(left))
         side, axis, width = 0, len(shape) - 2, w.shape[-2] if w.ndim > 1 else 0
         per_column = False

@@ -21,7 +21,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.graph import is_constant, sizes, static_product
+from bnexport.passes.graphs.graph import integers, is_constant, is_read, sizes, static_product
 
 __all__ = ["FORWARD", "MOVES"]
 
@@ -78,7 +78,7 @@ def max_pool(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
     """Max commutes with an increasing map; the padding is -inf, so a shift passes too."""
     if affine.axis not in (None, 1):
         return "it runs along a pooled axis"
-    if len(node.outputs) > 1 and node.outputs[1].uses():
+    if any(map(is_read, node.outputs[1:])):
         return "the MaxPool's indices are read too"
     if bool(np.any(affine.scale <= 0)):
         return "a negative scale turns the maximum into a minimum"
@@ -99,10 +99,10 @@ def reduce_mean(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
     if affine.axis is None:
         return affine
     rank = sizes(node.inputs[0]) if node.inputs[0] else None
-    axes = node.inputs[1] if len(node.inputs) > 1 else None
-    if rank is None or axes is None or axes.const_value is None:
+    axes = integers(node, 1)
+    if rank is None or axes is None:
         return "the reduced axes are not known"
-    reduced = {int(a) % len(rank) for a in axes.const_value.numpy().reshape(-1)}
+    reduced = {axis % len(rank) for axis in axes}
     if not reduced:
         return "no axis is named, which may mean all"
     if node.attributes.get_int("keepdims", 1):
@@ -117,20 +117,19 @@ def slices(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
     if affine.axis is None:
         return affine
     source = sizes(node.inputs[0]) if node.inputs[0] else None
-    axes = node.inputs[3] if len(node.inputs) > 3 else None
-    if source is None or axes is None or axes.const_value is None:
+    axes = integers(node, 3)
+    if source is None or axes is None:
         return "the sliced axes are not known"
-    cut = {int(a) % len(source) for a in axes.const_value.numpy().reshape(-1)}
+    cut = {axis % len(source) for axis in axes}
     return "the channels themselves are sliced" if affine.axis in cut else affine
 
 
 def pad(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
     """Copied borders pass everything; zeros pass a scale alone."""
     source = sizes(node.inputs[0]) if node.inputs[0] else None
-    pads = node.inputs[1]
-    if source is None or pads is None or pads.const_value is None or len(node.inputs) > 3:
+    amounts = integers(node, 1)
+    if source is None or amounts is None or len(node.inputs) > 3:
         return "the padding is not known"
-    amounts = pads.const_value.numpy().reshape(-1)
     if affine.axis is not None and (amounts[affine.axis] or amounts[affine.axis + len(source)]):
         return "the channels themselves are padded"
     if node.attributes.get_string("mode", "constant") != "constant":
@@ -142,11 +141,13 @@ def pad(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
 
 
 def cast(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
-    """To a wider type only: behind a narrowing Cast the result would be rounded twice."""
+    """Between float32 and float64: half precision would round, or overflow, at another place."""
     source = node.inputs[0]
     before, after = source.dtype if source else None, node.outputs[0].dtype
-    if before is None or after is None or not before.is_floating_point():
-        return "it is cast from another type"
+    if before is None or after is None:
+        return "its type is not known"
+    if not (before.is_floating_point() and after.is_floating_point()):
+        return "it is cast between numbers of another kind"
     if before.itemsize < 4 or after.itemsize < 4:
         return "it is cast between half and single precision"
     return affine
@@ -256,8 +257,8 @@ def _respread(affine: ChannelAffine, here: Shape, there: Shape) -> ChannelAffine
     if here is None or there is None:
         return "the shapes are not known"
     channels, inner = here[affine.axis], static_product(here[affine.axis + 1 :])
-    if channels is None or inner is None:
-        return "the sizes behind the channel axis are not fixed"
+    if not channels or not inner:
+        return "the sizes from the channel axis on are not fixed"
     for axis, size in enumerate(there):
         behind = static_product(there[axis + 1 :])
         if size is None or not behind or inner % behind or (size * behind) % (channels * inner):

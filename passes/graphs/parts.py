@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.graph import is_constant, sizes
+from bnexport.passes.graphs.graph import integers, is_read, sizes
 
 __all__ = ["leaves_alone", "part_of"]
 
@@ -39,7 +39,7 @@ def leaves_alone(reader: ir.Node, affine: ChannelAffine) -> bool:
     axis = _cut_axis(reader)
     if axis is None or axis != affine.axis:
         return False
-    seen = [_picked(reader, output, axis) for output in reader.outputs if output.uses()]
+    seen = [_picked(reader, output, axis) for output in reader.outputs if is_read(output)]
     return all(
         picked is not None
         and bool(np.all(affine.scale[picked] == 1))
@@ -57,7 +57,7 @@ def _cut_axis(node: ir.Node) -> int | None:
         return node.attributes.get_int("axis", 0) % len(source)
     if node.op_type != "Slice":
         return None
-    axes = _constant(node, 3)
+    axes = integers(node, 3)
     if axes is None or len(axes) != 1:
         return None
     return axes[0] % len(source)
@@ -70,26 +70,15 @@ def _picked(node: ir.Node, output: ir.Value, axis: int) -> Indices | None:
         return None
     channels = np.arange(source[axis] or 0)
     if node.op_type == "Slice":
-        starts, ends, steps = _constant(node, 1), _constant(node, 2), _constant(node, 4) or [1]
-        if starts is None or ends is None:
-            return None
-        return channels[_python_slice(starts[0], ends[0], steps[0])]
+        starts, ends = integers(node, 1), integers(node, 2)
+        stepped = len(node.inputs) > 4 and node.inputs[4] is not None
+        if starts is None or ends is None or (stepped and integers(node, 4) != [1]):
+            return None  # only with a step of 1 does ONNX clamp as Python does
+        picked = channels[starts[0] : ends[0]]
+        return picked if len(picked) else None
     widths = [(sizes(each) or ())[axis] if sizes(each) else None for each in node.outputs]
     place = node.outputs.index(output)
     if any(width is None for width in widths):
         return None
     start = sum(width or 0 for width in widths[:place])
     return channels[start : start + (widths[place] or 0)]
-
-
-def _python_slice(start: int, end: int, step: int) -> slice:
-    """ONNX clamps as Python does, but for an end before the first element."""
-    lowest = -(2**31)
-    return slice(start, None if step < 0 and end <= lowest else end, step)
-
-
-def _constant(node: ir.Node, index: int) -> list[int] | None:
-    value = node.inputs[index] if len(node.inputs) > index else None
-    if value is None or not is_constant(value) or value.const_value is None:
-        return None
-    return [int(number) for number in value.const_value.numpy().reshape(-1)]

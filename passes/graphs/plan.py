@@ -25,18 +25,28 @@ class Plan:
         edits: To be made in order.
         absorbers: The linear operators that take the affine up.
         composed: Affine nodes on the way that are taken along, and so disappear.
+        touched: Every node that an edit changes; its new constants are computed from its old ones.
     """
 
     edits: tuple[Edit, ...] = ()
     absorbers: tuple[ir.Node, ...] = ()
     composed: tuple[ir.Node, ...] = ()
+    touched: tuple[ir.Node, ...] = ()
 
     def __add__(self, other: Plan) -> Plan:
         return Plan(
             self.edits + other.edits,
             self.absorbers + other.absorbers,
             self.composed + other.composed,
+            self.touched + other.touched,
         )
+
+    def beside(self, other: Plan) -> Plan | str:
+        """Both, where two branches are folded: a node that both change would lose one of the changes."""
+        shared = set(self.touched) & set(other.touched)
+        if shared:
+            return f"two branches lead to the same {shared.pop().op_type}"
+        return self + other
 
 
 def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | str:
@@ -45,6 +55,8 @@ def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | st
     if first is None or first.dtype is None:
         return "the type of its weight is not known"
     like = first.dtype
+    if not like.is_floating_point():
+        return "its weight holds integers"
     for index, numbers in new.items():
         with np.errstate(all="ignore"):
             rounded = numbers.astype(like.numpy())
@@ -58,7 +70,7 @@ def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | st
         for index, numbers in new.items():
             set_constant(node, index, numbers, like, names)
 
-    return Plan((edit,), (node,) if counts else ())
+    return Plan((edit,), (node,) if counts else (), (), (node,))
 
 
 def _needs_bias(node: ir.Node, new: Constants) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
-from bnexport.passes.graphs.graph import append, array, bypass, is_constant, sizes
+from bnexport.passes.graphs.graph import append, array, bypass, is_constant, is_read, sizes
 from bnexport.passes.graphs.linear import Constants, fixed, vector
 from bnexport.passes.graphs.moves import FORWARD
 from bnexport.passes.graphs.plan import Plan, absorbed
@@ -36,7 +36,10 @@ def pull(value: ir.Value, affine: ChannelAffine) -> Plan | str:
         plan = _into(reader, index, affine, value)
         if isinstance(plan, str):
             return plan
-        total = total + plan
+        both = total.beside(plan)
+        if isinstance(both, str):
+            return both
+        total = both
     return total
 
 
@@ -67,7 +70,7 @@ def _compose(reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str |
     plan = pull(reader.outputs[0], both)
     if isinstance(plan, str):
         return plan
-    return plan + Plan((lambda names: bypass(reader, index),), (), (reader,))
+    return plan + Plan((lambda names: bypass(reader, index),), (), (reader,), (reader,))
 
 
 def _absorb(reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str | None:
@@ -85,7 +88,7 @@ def _absorb(reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str | 
 
 def _move(reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str | None:
     rule = FORWARD.get(reader.op_type)
-    if rule is None or index != 0 or any(out.uses() for out in reader.outputs[1:]):
+    if rule is None or index != 0 or any(map(is_read, reader.outputs[1:])):
         return None
     moved = rule(reader, affine)
     return moved if isinstance(moved, str) else pull(reader.outputs[0], moved)
@@ -128,7 +131,7 @@ def gemm(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
         return "it runs along another axis than the input channels"
     s, t = vectors
     alpha, beta = (node.attributes.get_float(name, 1.0) for name in ("alpha", "beta"))
-    if bias is not None and beta == 0.0:
+    if beta == 0.0:
         return "the Gemm behind it ignores its bias"
     scaled = w * s[:, None]
     return {1: scaled.T if turned else scaled, 2: vector(bias) + alpha * (t @ w) / beta}, None

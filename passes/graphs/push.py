@@ -24,6 +24,7 @@ from bnexport.passes.graphs.graph import (
     array,
     bypass,
     is_constant,
+    is_read,
     operands,
     sizes,
 )
@@ -47,7 +48,7 @@ def push(value: ir.Value, affine: ChannelAffine, reader: ir.Node) -> Plan | str:
     if part := part_of(node, value, affine):
         source = operands(node)[0]
         return part if isinstance(part, str) else push(source, part, node)
-    if len(node.outputs) > 1 and any(out.uses() for out in node.outputs if out is not value):
+    if len(node.outputs) > 1 and any(is_read(out) for out in node.outputs if out is not value):
         return f"the {node.op_type} before it has several outputs"
     if node.domain not in ("", "ai.onnx"):
         return f"the {node.domain}:{node.op_type} before it is not known"
@@ -67,7 +68,9 @@ def _others(value: ir.Value, node: ir.Node, reader: ir.Node, affine: ChannelAffi
         return f"the result of the {node.op_type} before it is an output of the model"
     readers = [each for each, _ in value.uses()]
     others = [each for each in readers if each is not reader]
-    if len(readers) > len(others) + 1 or not all(leaves_alone(o, affine) for o in others):
+    if len(readers) > len(others) + 1 or any(
+        each.graph is not node.graph or not leaves_alone(each, affine) for each in others
+    ):
         return f"the {node.op_type} before it has {len(readers)} readers, which need it as it is"
     if node.graph is not reader.graph:
         return f"the {node.op_type} before it lies outside the subgraph"
@@ -87,7 +90,7 @@ def _compose(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
     plan = push(source, both, node)
     if isinstance(plan, str):
         return plan
-    return plan + Plan((lambda names: bypass(node, index),), (), (node,))
+    return plan + Plan((lambda names: bypass(node, index),), (), (node,), (node,))
 
 
 def _split(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
@@ -123,7 +126,7 @@ def _add(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
         whole, scale = push(right, affine, node), push(left, affine.scaling, node)
     if isinstance(whole, str) or isinstance(scale, str):
         return whole if isinstance(whole, str) else str(scale)
-    return whole + scale
+    return whole.beside(scale)
 
 
 def _add_constant(node: ir.Node, affine: ChannelAffine) -> Plan | str:
@@ -141,7 +144,7 @@ def _add_constant(node: ir.Node, affine: ChannelAffine) -> Plan | str:
     )
     new = _squeezed(scale * array(constant) + shift, array(constant).ndim)
     rest = absorbed(node, {index: new}, counts=False)
-    return rest if isinstance(rest, str) else plan + rest
+    return rest if isinstance(rest, str) else plan.beside(rest)
 
 
 def _sub(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
@@ -153,7 +156,7 @@ def _sub(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
     whole, scale = push(left, affine, node), push(right, affine.scaling, node)
     if isinstance(whole, str) or isinstance(scale, str):
         return whole if isinstance(whole, str) else str(scale)
-    return whole + scale
+    return whole.beside(scale)
 
 
 def _mul(node: ir.Node, affine: ChannelAffine) -> Plan | str | None:
@@ -192,7 +195,10 @@ def _concat(node: ir.Node, affine: ChannelAffine) -> Plan | str:
         plan = push(part, one, node)
         if isinstance(plan, str):
             return plan
-        total = total + plan
+        both = total.beside(plan)
+        if isinstance(both, str):
+            return both
+        total = both
     return total
 
 

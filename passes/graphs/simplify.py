@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 from typing import Any
 
 import onnx_ir as ir
@@ -11,6 +12,8 @@ import onnx_ir as ir
 from bnexport.passes.graphs.naming import KIND, MODULE
 
 __all__ = ["Simplify"]
+
+logger = logging.getLogger(__name__)
 
 # onnxsim keeps the model several times in memory and serialises it whole.
 LARGEST_BYTES = 1 << 30
@@ -34,8 +37,17 @@ class Simplify(ir.passes.FunctionalPass):
         options: dict[str, Any] = {"skip_fuse_bn": True, "skipped_optimizers": SKIPPED}
         if "initializers_as_constants" in inspect.signature(onnxsim.simplify).parameters:
             options["initializers_as_constants"] = False  # else it moves x * c into a Conv, wrongly
-        proto, _ = onnxsim.simplify(ir.to_proto(model), **options)
+        try:
+            proto, _ = onnxsim.simplify(ir.to_proto(model), **options)
+        except (
+            RuntimeError,
+            ValueError,
+        ) as error:  # what onnxsim's native code raises; it is optional
+            logger.info("onnxsim left the model as it is: %s", error)
+            return ir.passes.PassResult(model.clone(), False)
         simplified = ir.from_proto(proto)
+        if _inputs(simplified) != _inputs(model):  # it freezes an input that has a default
+            return ir.passes.PassResult(model.clone(), False)
         if not _weights(simplified) <= _weights(
             model
         ):  # an older release, which has no such switch
@@ -44,6 +56,10 @@ class Simplify(ir.passes.FunctionalPass):
         simplified.metadata_props.update(model.metadata_props)
         _restore_origins(simplified, model)
         return ir.passes.PassResult(simplified, simplified.graph.num_nodes() != before)
+
+
+def _inputs(model: ir.Model) -> list[str | None]:
+    return [value.name for value in model.graph.inputs]
 
 
 def _weights(model: ir.Model) -> set[tuple[object, ...]]:
