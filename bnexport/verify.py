@@ -12,12 +12,14 @@ from bnexport.parity import (
     ExportedRunner,
     OnnxRunner,
     Parity,
+    RunFailed,
     Runner,
     Skipped,
     TorchScriptRunner,
     cuda_obstacle,
     verify_runners,
 )
+from bnexport.parity.evaluator import EvaluatorRunner
 from bnexport.subject import Subject
 
 __all__ = ["verify_build"]
@@ -64,7 +66,7 @@ def _add(
 ) -> None:
     match artifact.target:
         case "onnx":
-            runners.append(OnnxRunner(artifact.path, outputs=subject.outputs))
+            _add_onnx(artifact, subject, runners, skipped)
             if torch.cuda.is_available():
                 _add_cuda(artifact, subject, runners, skipped)
         case "torchscript":
@@ -93,6 +95,26 @@ def _add_engine(
         skipped.append(Skipped(f"{info.flavour} {info.version}", text))
     else:
         runners.append(EngineRunner(artifact.path))
+
+
+def _add_onnx(
+    artifact: Artifact, subject: Subject, runners: list[Runner], skipped: list[Skipped]
+) -> None:
+    """ONNX Runtime; where it has no kernels for a float64 model, the evaluator, and that is said."""
+    runner = OnnxRunner(artifact.path, outputs=subject.outputs)
+    if any(spec.dtype == "float64" for spec in subject.examples.specs):
+        try:
+            with runner:
+                pass
+        except RunFailed as failure:
+            if "NOT_IMPLEMENTED" not in str(failure):
+                raise
+            reason = "it has no float64 kernel for an operator; for one that it runs, convert model.float()"
+            skipped.append(Skipped(f"{runner.name} {runner.version} ({runner.device})", reason))
+            evaluator = EvaluatorRunner(artifact.path, precision="float64", outputs=subject.outputs)
+            runners.append(evaluator)
+            return
+    runners.append(runner)
 
 
 def _add_cuda(

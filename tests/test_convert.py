@@ -155,3 +155,61 @@ def test_tolerances_replace_the_yardstick(tmp_path):
         bnexport.convert(
             residual_classifier.build(), tmp_path / "out.onnx", inputs=SMALL, atol=0.0, rtol=1e-12
         )
+
+
+class Small(nn.Module):
+    def __init__(self, after=lambda x, y: y):
+        super().__init__()
+        self.conv, self.bn, self.after = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), after
+
+    def forward(self, x):
+        return self.after(x, self.bn(self.conv(x)))
+
+
+SHAPES = {
+    "an_input_is_returned": (lambda x, y: (y, x), ["output_0", "output_1"]),
+    "one_value_is_returned_twice": (lambda x, y: (y, y), ["output_0", "output_1"]),
+    "an_output_is_called_as_an_input": (lambda x, y: {"x": y}, ["x_1"]),
+    "two_outputs_are_called_alike": (
+        lambda x, y: {"a": {"b": y}, "a.b": y.relu()},
+        ["a.b", "a.b_1"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("after", "names"), SHAPES.values(), ids=SHAPES)
+def test_every_output_has_a_name_of_its_own(tmp_path, after, names):
+    result = bnexport.convert(Small(after), tmp_path / "out.onnx", inputs=["Nx3x8x8"], batch=[2])
+    proto = onnx.load(result.path)
+    assert [value.name for value in proto.graph.input] == ["x"]
+    assert [value.name for value in proto.graph.output] == names
+
+
+def test_a_float64_model_is_proved_by_the_evaluator(tmp_path):
+    result = bnexport.convert(
+        Small().double(), tmp_path / "out.onnx", inputs=["Nx3x8x8:float64"], batch=[2]
+    )
+    assert {check.runtime.split()[0] for check in result.parity.checks} == {"PyTorch", "ONNX"}
+    assert {check.precision for check in result.parity.checks} == {"float64"}
+    assert "no float64 kernel" in result.parity.skipped[0].reason
+
+
+def test_a_keyword_only_input_is_found(tmp_path):
+    class Keyword(Small):
+        def forward(self, *, image):
+            return self.bn(self.conv(image)) + 0 * torch.rand(1)
+
+    module, before = Keyword(), torch.get_rng_state()
+    result = bnexport.convert(module, tmp_path / "out.onnx", inputs=["Nx3x8x8"], batch=[2])
+    assert [spec.name for spec in result.facts.examples.specs] == ["image"]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_input_with_a_default_stays_an_input(tmp_path):
+    text = (
+        '<ir_version: 8, opset_import: ["" : 18]> g (float[N,4] x, float[4] k) => (float[N,4] y)'
+        " <float[4] k = {1.0, 2.0, 3.0, 4.0}> { a = Relu (x)  y = Mul (a, k) }"
+    )
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "in.onnx")
+    result = bnexport.convert(tmp_path / "in.onnx", tmp_path / "out.onnx", batch=[2])
+    assert [value.name for value in onnx.load(result.path).graph.input] == ["x", "k"]

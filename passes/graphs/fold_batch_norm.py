@@ -1,8 +1,9 @@
-"""Fold every per-channel affine, BatchNorm above all, into the linear operators that feed it.
+"""Fold every per-channel affine, BatchNorm above all, into the linear operators around it.
 
 1. From the last node to the first, so that affines in a row are composed before anything is rounded.
-2. The whole affine is pushed back; where the shift alone is in the way, the scale goes and one Add stays.
-3. A BatchNorm that finds no linear operator merges with a BatchNorm before it, or stays as it is.
+2. The whole goes back into what feeds it; else forward into all that read it, unless that would cancel.
+3. Else the part that can go, goes, and one operator stays: an Add of the shift, or a Mul by the sign.
+4. A BatchNorm that finds no linear operator merges with a BatchNorm before it, or stays as it is.
 
 The arithmetic is exact over the reals, done in float64, and rounded once to the weight's type.
 """
@@ -42,7 +43,7 @@ class Fate:
 
 
 class FoldBatchNorm(ir.passes.InPlacePass):
-    """Push affines back into Conv, ConvTranspose, Gemm, MatMul and embedding tables.
+    """Fold affines back and forward into Conv, ConvTranspose, Gemm, MatMul and embedding tables.
 
     Args:
         record: Called with the fate of every BatchNormalization, and of every other affine that was folded.
@@ -60,7 +61,11 @@ class FoldBatchNorm(ir.passes.InPlacePass):
                 raise ir.passes.PreconditionError(f"{where}: BatchNormalization in training mode")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Fold in place, to the fixed point: each sweep that changes something leaves fewer nodes or scales."""
+        """Fold in place, to the fixed point.
+
+        It is reached: a fold removes an affine, or leaves in its place one with less to do, of a shift
+        and a scale one of them, of a scale its sign.
+        """
         names, modified = Names(model.graph), False
         while self._sweep(model, names):
             modified = True
