@@ -249,9 +249,11 @@ def _after(built: Sequence[Artifact], rewritten: Rewritten) -> Size:
 
 
 def _engine_notes(built: Sequence[Artifact]) -> list[str]:
-    return [
-        artifact.engine.assumed for artifact in built if artifact.engine and artifact.engine.assumed
-    ]
+    notes = []
+    for info in (artifact.engine for artifact in built if artifact.engine):
+        notes.append(f"engine by {info.flavour} {info.version}")
+        notes += [info.assumed] if info.assumed else []
+    return notes
 
 
 def _publish(

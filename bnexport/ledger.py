@@ -16,10 +16,10 @@ class LedgerRow:
         name: The module's qualified name; the graph value's name where no module stands behind it.
         kind: The module's class, or the operator.
         channels: The number of channels; 0 where it is not known.
-        fate: ``absorbed`` (into a linear operator), ``merged`` (with another affine), ``kept``, or
-            ``unused`` (no forward pass reaches it).
-        into: The module or graph value that took it up; empty for the other fates.
-        reason: Why it was kept; empty for the other fates.
+        fate: ``absorbed`` (into a linear operator), ``reduced`` (in part: one Add or Mul stays), ``merged``
+            (with another affine), ``kept``, or ``unused`` (no forward pass reaches it).
+        into: The module or graph value that took it up; empty where nothing did.
+        reason: Why it, or a part of it, was kept; empty where nothing was.
     """
 
     name: str

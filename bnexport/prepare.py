@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from bnexport.passes.modules import (
@@ -61,6 +62,7 @@ def prepare(module: nn.Module, examples: Examples | None, *, just_built: bool = 
         if not (just_built and copied.training):
             notes += _training_notes(copied)
         _set_eval(copied)
+        _lay_out(copied)
         synchronised = [each for each in copied.modules() if is_synchronised(each)]
         if synchronised:
             copied = _reverted(copied, examples)
@@ -91,6 +93,13 @@ def _set_eval(module: nn.Module) -> None:
     for each in module.modules():
         if each.training:
             each.training = False
+
+
+def _lay_out(module: nn.Module) -> None:
+    """Row-major weights: of a channels-last one the exporter's Flatten becomes index arithmetic."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.layout is torch.strided and not tensor.is_contiguous():
+            tensor.data = tensor.data.contiguous()
 
 
 def _reverted(module: nn.Module, examples: Examples | None) -> nn.Module:

@@ -116,7 +116,7 @@ def _row(name: str, kind: str, channels: int, fates: list[Fate], reached: bool) 
     if not fates:
         fate, reason = ("absorbed", "") if reached else ("unused", "no forward pass reaches it")
         return LedgerRow(name, kind, channels, fate, "", reason)
-    order = {"kept": 0, "merged": 1, "absorbed": 2}
+    order = {"kept": 0, "reduced": 1, "merged": 2, "absorbed": 3}
     worst = min(
         fates, key=lambda fate: order[fate.fate]
     )  # called several times: the row says the worst

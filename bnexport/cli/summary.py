@@ -60,8 +60,8 @@ def show_ledger(console: Console, ledger: Document, *, every_row: bool = False) 
         cells = [[r["name"], r["kind"], str(r["channels"] or "?"), _fate(r)] for r in every]
         rows(console, columns("name", "kind", "channels", "fate", wide="fate", left=WORDS), cells)
         return
-    kept = [row for row in every if row["fate"] == "kept"]
-    fields(console, [("kept", f"{row['name']}: {row['reason']}") for row in kept[:KEPT_SHOWN]])
+    kept = [row for row in every if row["fate"] in ("kept", "reduced")]
+    fields(console, [(r["fate"], f"{r['name']}: {r['reason']}") for r in kept[:KEPT_SHOWN]])
     if len(kept) > KEPT_SHOWN:
         fields(console, [("", f"and {len(kept) - KEPT_SHOWN} more: --ledger lists them")])
 
@@ -115,7 +115,8 @@ def _size(part: Document) -> str:
 
 def _fate(row: Document) -> str:
     if row["into"]:
-        return f"{row['fate']} into {row['into']}"
+        rest = f"; {row['reason']}" if row["reason"] else ""
+        return f"{row['fate']} into {row['into']}{rest}"
     return f"{row['fate']}: {row['reason']}" if row["reason"] else str(row["fate"])
 
 

@@ -71,7 +71,7 @@ def examine(
 
 def _statistics(module: nn.Module) -> list[Problem]:
     return [
-        Problem(facts.name or facts.kind, f"{facts.kind} with {said}", _remedy(said))
+        Problem(facts.name or facts.kind, f"{facts.kind}: {said}", _remedy(said))
         for facts in batch_norms(module)
         for said in facts.problems
     ]

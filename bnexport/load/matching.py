@@ -59,7 +59,10 @@ def load_weights(
         problem = KeyMismatch(path, missing, unexpected, list(mismatched.values()))
         if not partial or len(fitting) == len(unexpected):
             raise problem
-        notes = [*notes, f"loaded in part: {problem.why}"]
+        notes = [
+            *notes,
+            f"loaded in part: {problem.why}; what is missing holds the values that the factory gave it",
+        ]
     return (*notes, *_odd_entries(weights), *_dtype_note(weights.tensors, own))
 
 

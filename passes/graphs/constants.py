@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
-from bnexport.passes.graphs.graph import bypass, can_bypass
+from bnexport.passes.graphs.graph import bypass, can_bypass, integers
 
 __all__ = ["FoldConstants"]
 
@@ -20,6 +20,8 @@ __all__ = ["FoldConstants"]
 # these, a ConstantOfShape could ask for more memory than the model itself.
 LARGEST_INPUT = 1 << 31
 LARGEST_OUTPUT = 1 << 28
+
+FURTHEST = 2**31 - 1  # as an end, past every axis
 
 
 class FoldConstants(ir.passes.InPlacePass):
@@ -55,10 +57,23 @@ def _drop_identities(model: ir.Model) -> bool:
     """The library's own pass would make one value of two outputs."""
     modified = False
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
-        if (node.domain, node.op_type) == ("", "Identity") and can_bypass(node, 0):
+        if _does_nothing(node) and can_bypass(node, 0):
             bypass(node, 0)
             modified = True
     return modified
+
+
+def _does_nothing(node: ir.Node) -> bool:
+    """An Identity, or x[0:], which the exporter writes for every ``:`` of an index."""
+    if node.domain:
+        return False
+    if node.op_type != "Slice":
+        return node.op_type == "Identity"
+    starts, ends = integers(node, 1), integers(node, 2)
+    steps = integers(node, 4) if len(node.inputs) > 4 else [1]
+    if starts is None or ends is None or steps is None:
+        return False
+    return not any(starts) and min(ends) >= FURTHEST and set(steps) == {1}
 
 
 def _lay_out(model: ir.Model) -> None:

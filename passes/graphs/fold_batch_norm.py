@@ -31,7 +31,7 @@ LARGEST_SHIFT = 256.0  # where nothing is known of x: (x - 127.5) / 58 on bytes 
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one affine node: ``absorbed``, ``merged`` or ``kept``; into what, or why not."""
+    """What became of one affine node: ``absorbed``, ``reduced``, ``merged`` or ``kept``; into what, or why not."""
 
     value: str
     module: str
@@ -113,8 +113,9 @@ class FoldBatchNorm(ir.passes.InPlacePass):
     ) -> bool:
         into = ", ".join(dict.fromkeys(map(_place, plan.absorbers)))
         merged = any(absorber.op_type == "BatchNormalization" for absorber in plan.absorbers)
+        fate = "reduced" if left is not None else "merged" if merged else "absorbed"
         for folded in (node, *plan.composed):
-            self._record(_fate(folded, "merged" if merged else "absorbed", into, reason))
+            self._record(_fate(folded, fate, into, reason))
         for edit in plan.edits:
             edit(names)
         if left is not None:

@@ -43,7 +43,7 @@ def test_a_healthy_model_passes_in_train_mode_and_in_a_wrapper():
 def test_no_running_statistics():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
     with pytest.raises(
-        UnhealthyModel, match=r"^1: BatchNorm2d with no running mean and variance"
+        UnhealthyModel, match=r"^1: BatchNorm2d: no running mean and variance"
     ) as info:
         examine(model)
     assert "track_running_stats=True" in info.value.remedy

@@ -8,6 +8,7 @@ So the build runs in a thread, and the caller's waits where an exception can rea
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -44,6 +45,7 @@ def run_cancellable(work: Work[T], observe: Observer) -> T:
         try:
             queue.put(_Done(work(queue.put, cancelled)))
         except BaseException as error:  # raised again in the thread that waits
+            _release(error)
             queue.put(_Failed(error))
 
     thread = threading.Thread(target=target, name="bnexport-build", daemon=True)
@@ -60,3 +62,15 @@ def run_cancellable(work: Work[T], observe: Observer) -> T:
     finally:
         cancelled.set()
         thread.join()
+
+
+def _release(error: BaseException | None) -> None:
+    """Let go of what the frames behind an error hold, here and now.
+
+    An error holds its frames and they hold it, so a builder among their variables would live until
+    Python collects cycles: which may be inside the next builder's constructor, from its log callback,
+    where freeing the old one waits for a lock that the constructor holds.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graph_text import feeds, graph, ops, run
 
-from bnexport.passes.graphs import FoldBatchNorm
+from bnexport.passes.graphs import FoldBatchNorm, FoldConstants
 
 IMAGE = "(float[N,4,8,8] x) => (float[N,C,H,K] y) { a = Conv (x, W)  "
 ENDS = (
@@ -62,3 +62,19 @@ def test_keeps(text):
     model = graph(text, W=(8, 4, 3, 3), **BN)
     assert not FoldBatchNorm()(model).modified
     assert "BatchNormalization" in ops(model)
+
+
+def test_the_slices_that_an_exporter_writes_for_colons():
+    text = (
+        IMAGE
+        + ENDS
+        + "l = Constant <value = int64[1] {9223372036854775807}> ()  u = Slice (a, z, l, z, o)"
+        "  w = Slice (a, z, l, z, o)  p = Slice (u, z, f, o)  q = Slice (w, f, l, o)"
+        f"  r = {NORM1} y = Add (r, q) }}"
+    )
+    before, model = graph(text, W=(8, 4, 3, 3), **BN), graph(text, W=(8, 4, 3, 3), **BN)
+    FoldConstants()(model)
+    FoldBatchNorm()(model)
+    assert ops(model) == ["Conv", "Slice", "Slice", "Add"]
+    x = feeds(before, 3)
+    np.testing.assert_allclose(run(model, x)[0], run(before, x)[0], rtol=1e-4, atol=1e-4)

@@ -63,3 +63,15 @@ def test_an_interrupt_while_waiting_cancels_the_work():
         run_cancellable(until_cancelled, lambda event: None)
     timer.join()
     assert until_cancelled.ended
+
+
+def test_a_failure_holds_on_to_nothing_of_the_build():
+    def work(report, cancelled):
+        builder = object()
+        raise ValueError(f"no {type(builder).__name__}")
+
+    with pytest.raises(ValueError, match="no object") as failure:
+        run_cancellable(work, lambda event: None)
+    frames = [entry.frame for entry in failure.traceback]
+    assert "work" in {entry.name for entry in failure.traceback}
+    assert not any("builder" in frame.f_locals for frame in frames)
