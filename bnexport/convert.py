@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversion", "ConversionFailed", "convert"]
 
+TORCH_NOTES = {
+    "pt2": "pt2: its BatchNorms are in eval mode and not folded; the ledger is the ONNX graph's",
+    "torchscript": "torchscript: folded by torch's own freeze; the ledger is the ONNX graph's",
+}
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -199,7 +204,7 @@ def convert(
             before=before,
             after=_after(built, rewritten),
             passes=rewritten.passes,
-            notes=(*subject.notes, *_engine_notes(built)),
+            notes=(*subject.notes, *_build_notes(built)),
             seconds=timer.seconds,
         )
         return _publish(staging, destination, built, facts, keep_failed, timer)
@@ -248,8 +253,8 @@ def _after(built: Sequence[Artifact], rewritten: Rewritten) -> Size:
     return Size(total, rewritten.model.graph.num_nodes())
 
 
-def _engine_notes(built: Sequence[Artifact]) -> list[str]:
-    notes = []
+def _build_notes(built: Sequence[Artifact]) -> list[str]:
+    notes = [TORCH_NOTES[each.target] for each in built if each.target in TORCH_NOTES]
     for info in (artifact.engine for artifact in built if artifact.engine):
         notes.append(f"engine by {info.flavour} {info.version}")
         notes += [info.assumed] if info.assumed else []
