@@ -55,6 +55,15 @@ GRAPHS = {
         "(float[N,4] x) => (float[N,4] y) { s = Mul (x, k)  i = Cast <to=6> (s)  y = Cast <to=1> (i) }",
         {"k": (4,)},
     ),
+    "truncated_on_the_way_to_a_gemm": (
+        "(float[N,4] x) => (float[N,6] y) { s = Mul (x, k)  i = Cast <to=7> (s)  f = Cast <to=1> (i)"
+        "  y = Gemm (f, W) }",
+        {"k": (4,), "W": (4, 6)},
+    ),
+    "a_factor_that_makes_channels_for_a_conv": (
+        "(float[N,1,8,8] x) => (float[N,6,H,K] y) { s = Mul (x, k)  y = Conv (s, W) }",
+        {"k": (1, 3, 1, 1), "W": (6, 3, 3, 3)},
+    ),
     "no_elements": (
         "(float[N,0,4] x) => (float[N,P,Q,R] y) { o = Constant <value = int64[1] {1}> ()"
         "  a = Unsqueeze (x, o)  y = Mul (a, k) }",
