@@ -2,6 +2,7 @@
 
     BatchNormalization:  scale = gamma / sqrt(var + epsilon),  shift = beta - scale * mean
     x * c, x / c, x + c, x - c, c - x  with a constant c that varies along one axis at most
+    -x
 
 Evaluated in float64.
 """
@@ -15,6 +16,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.graph import (
     Array,
+    Indices,
     array,
     is_constant,
     is_floating,
@@ -23,7 +25,12 @@ from bnexport.passes.graphs.graph import (
     sizes,
 )
 
-__all__ = ["ChannelAffine", "is_training", "read"]
+__all__ = ["ChannelAffine", "can_undo", "is_steady", "is_training", "read"]
+
+# How far a mean may lie from 0 in standard deviations: four bits of the mantissa.
+LARGEST_MEAN = 16.0
+# The same where nothing is known of x: (x - 127.5) / 58 on bytes must pass.
+LARGEST_SHIFT = 256.0
 
 ELEMENTWISE = ("Mul", "Div", "Add", "Sub")
 
@@ -61,6 +68,24 @@ class ChannelAffine:
         """The same numbers along another axis."""
         return ChannelAffine(axis, self.scale, self.shift)
 
+    def at(self, axis: int, index: Indices) -> ChannelAffine:
+        """What the channels ``index`` get, along ``axis``."""
+        if self.axis is None:
+            return self
+        return ChannelAffine(axis, self.scale[index], self.shift[index])
+
+    def like(self, other: ChannelAffine) -> bool:
+        """Whether the two are the same map."""
+        return (
+            self.axis == other.axis
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.shift, other.shift)
+        )
+
+    def inverse(self) -> ChannelAffine:
+        """X = (y - t) / s, for a scale without zeros."""
+        return ChannelAffine(self.axis, 1 / self.scale, -self.shift / self.scale)
+
     @property
     def scaling(self) -> ChannelAffine:
         """Its scale alone."""
@@ -85,6 +110,8 @@ def read(node: ir.Node) -> tuple[int, ChannelAffine] | str | None:
         return _read_batch_norm(node)
     if node.op_type in ELEMENTWISE and is_floating(node.outputs[0]):
         return _read_elementwise(node)
+    if node.op_type == "Neg" and is_floating(node.outputs[0]):
+        return 0, ChannelAffine(None, -np.ones(1), np.zeros(1))
     return None
 
 
@@ -94,6 +121,26 @@ def is_training(node: ir.Node) -> bool:
     Before opset 14 there was no such attribute: one that returned its statistics was training.
     """
     return bool(node.attributes.get_int("training_mode", 0)) or any(map(is_read, node.outputs[1:]))
+
+
+def is_steady(node: ir.Node, affine: ChannelAffine) -> bool:
+    """Whether W (s x + t) = (W s) x + W t loses nothing: not where both terms are large and cancel.
+
+    A BatchNorm says what x is like: its mean, in standard deviations, is what is lost.
+    """
+    if node.op_type == "BatchNormalization":
+        mean, var = (array(value) for value in operands(node)[3:5])
+        epsilon = node.attributes.get_float("epsilon", 1e-5)
+        return bool(np.all(np.abs(mean) <= LARGEST_MEAN * np.sqrt(var + epsilon)))
+    return bool(np.all(np.abs(affine.shift) <= LARGEST_SHIFT * np.abs(affine.scale)))
+
+
+def can_undo(node: ir.Node) -> bool:
+    """Whether x can be had again from what a BatchNorm makes of it: its result has mean beta, deviation gamma."""
+    if node.op_type != "BatchNormalization":
+        return False
+    gamma, beta = (array(value) for value in operands(node)[1:3])
+    return bool(np.all(gamma != 0) and np.all(np.abs(beta) <= LARGEST_MEAN * np.abs(gamma)))
 
 
 def _read_batch_norm(node: ir.Node) -> tuple[int, ChannelAffine] | str:

@@ -13,6 +13,7 @@ from bnexport.passes.graphs.naming import Names
 
 __all__ = [
     "Array",
+    "Indices",
     "append",
     "array",
     "bypass",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
 
 
 def operands(node: ir.Node) -> list[ir.Value]:
@@ -51,8 +53,16 @@ def is_read(value: ir.Value) -> bool:
     return bool(value.uses()) or value.is_graph_output()
 
 
-def integers(node: ir.Node, index: int) -> list[int] | None:
-    """A constant input of whole numbers; None where it is absent or not constant."""
+def integers(node: ir.Node, index: int, attribute: str = "") -> list[int] | None:
+    """A constant input of whole numbers; None where it is absent or not constant.
+
+    Args:
+        node: The operator.
+        index: Which of its inputs.
+        attribute: What an older opset has in the place of that input.
+    """
+    if attribute in node.attributes:
+        return list(node.attributes.get_ints(attribute))
     value = node.inputs[index] if len(node.inputs) > index else None
     if value is None or value.const_value is None or not is_constant(value):
         return None

@@ -5,6 +5,7 @@
     MatMul:               s (x W) + t = x (s W) + t   (it has no bias: the shift becomes an Add behind it)
     Gather:               s T[i] + t = (s T + t)[i]
     BatchNormalization:   s (g n + b) + t = (s g) n + (s b + t)
+    Einsum:               as MatMul, along a label of the constant (`einsum`)
 
 Each rule returns the new constants by input index, or the sentence that says why it cannot.
 """
@@ -16,12 +17,14 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
+from bnexport.passes.graphs import einsum
 from bnexport.passes.graphs.affine import ChannelAffine, is_training
 from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
+from bnexport.passes.graphs.plan import Constants
 
-__all__ = ["ABSORB", "Constants", "fixed", "vector"]
+__all__ = ["ABSORB", "WITHOUT_BIAS", "fixed", "vector"]
 
-Constants = dict[int, Array]
+WITHOUT_BIAS = ("Einsum", "MatMul")
 OTHER_AXIS = "it runs along another axis than the output channels"
 
 
@@ -144,6 +147,7 @@ ABSORB: dict[str, Callable[[ir.Node, ChannelAffine], Constants | str]] = {
     "BatchNormalization": batch_norm,
     "Conv": conv,
     "ConvTranspose": conv_transpose,
+    "Einsum": einsum.absorb,
     "Gather": gather,
     "Gemm": gemm,
     "MatMul": matmul,

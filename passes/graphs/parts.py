@@ -1,54 +1,90 @@
-"""Parts: a Split or Slice of the channels lets an affine widen, by 1 and 0 over the other channels.
+"""Parts: a reader that takes only some channels of a value has a say only in those.
 
-A value that is read in parts can take an affine for one reader as long as every other reader sees only
-channels which that affine leaves as they are.
+A value becomes affine where all its readers agree: each channel must be asked for the same scale and shift by
+every reader that sees it. A reader that asks for nothing wants its channels as they are.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.graph import integers, is_read, sizes
+from bnexport.passes.graphs.graph import Indices, integers, is_read, operands, sizes
 
-__all__ = ["leaves_alone", "part_of"]
-
-Indices = np.ndarray
+__all__ = ["agreed", "concat_parts", "cut_axis", "picked", "widened"]
 
 
-def part_of(node: ir.Node, output: ir.Value, affine: ChannelAffine) -> ChannelAffine | str | None:
-    """The affine of one part, as it stands before the Split or Slice; None where channels stay whole."""
-    axis = _cut_axis(node)
-    if axis is None or (affine.axis is not None and affine.axis != axis):
+def agreed(
+    value: ir.Value, asked: Sequence[tuple[ir.Node, ChannelAffine]], silent: Sequence[ir.Node]
+) -> ChannelAffine | None:
+    """What every reader of ``value`` can live with; None where they differ.
+
+    Args:
+        value: What is read.
+        asked: The readers that need it to become affine, with the affine.
+        silent: The readers that need it as it is.
+    """
+    first = asked[0][1]
+    if not silent and all(first.like(affine) for _, affine in asked[1:]):
+        return first
+    axis, shape = first.axis, sizes(value)
+    channels = shape[axis] if shape is not None and axis is not None else None
+    if axis is None or channels is None or any(affine.axis != axis for _, affine in asked):
         return None
-    source = sizes(node.inputs[0]) if node.inputs[0] else None
-    picked = _picked(node, output, axis)
-    if source is None or source[axis] is None or picked is None:
-        return f"the parts of the {node.op_type} before it are not fixed"
-    vectors = affine.along(axis, len(picked))
-    if vectors is None:
-        return None
-    scale, shift = np.ones(source[axis] or 0), np.zeros(source[axis] or 0)
-    scale[picked], shift[picked] = vectors
+    unchanged = ChannelAffine(axis, np.ones(channels), np.zeros(channels))
+    scale, shift = np.full(channels, np.nan), np.full(channels, np.nan)
+    for reader, affine in [*asked, *((reader, unchanged) for reader in silent)]:
+        seen = _seen(reader, value, axis)
+        vectors = affine.along(axis, channels)
+        if vectors is None:
+            return None
+        for total, wanted in zip((scale, shift), vectors, strict=True):
+            if np.any(~np.isnan(total[seen]) & (total[seen] != wanted[seen])):
+                return None
+            total[seen] = wanted[seen]
+    unseen = np.isnan(scale)
+    scale[unseen], shift[unseen] = 1, 0
     return ChannelAffine(axis, scale, shift)
 
 
-def leaves_alone(reader: ir.Node, affine: ChannelAffine) -> bool:
-    """Whether ``reader`` sees only channels that ``affine`` does not change."""
-    axis = _cut_axis(reader)
-    if axis is None or axis != affine.axis:
-        return False
-    seen = [_picked(reader, output, axis) for output in reader.outputs if is_read(output)]
-    return all(
-        picked is not None
-        and bool(np.all(affine.scale[picked] == 1))
-        and not np.any(affine.shift[picked])
-        for picked in seen
-    )
+def widened(
+    node: ir.Node, parts: Sequence[tuple[ir.Value, ChannelAffine]]
+) -> ChannelAffine | str | None:
+    """The affines of a Slice's or Split's outputs as one of its input; None where channels stay whole."""
+    axis = cut_axis(node)
+    if axis is None or any(affine.axis not in (None, axis) for _, affine in parts):
+        return None
+    source = sizes(node.inputs[0]) if node.inputs[0] else None
+    unknown = f"the parts of the {node.op_type} before it are not fixed"
+    if source is None or source[axis] is None:
+        return unknown
+    scale, shift = np.ones(source[axis] or 0), np.zeros(source[axis] or 0)
+    for output, affine in parts:
+        index = picked(node, output, axis)
+        vectors = affine.along(axis, len(index)) if index is not None else None
+        if index is None or vectors is None:
+            return unknown
+        scale[index], shift[index] = vectors
+    return ChannelAffine(axis, scale, shift)
 
 
-def _cut_axis(node: ir.Node) -> int | None:
+def concat_parts(node: ir.Node) -> tuple[int, list[Indices]] | str:
+    """The axis of a Concat, and which of its channels come from each operand."""
+    shapes = [sizes(operand) for operand in operands(node)]
+    if not shapes or any(shape is None for shape in shapes):
+        return "the rank of the Concat is not known"
+    axis = node.attributes.get_int("axis", 0) % len(shapes[0] or ())
+    widths = [shape[axis] for shape in shapes if shape is not None]
+    ends = np.cumsum([width or 0 for width in widths])
+    if any(width is None for width in widths):
+        return "the sizes of the Concat's parts are not fixed"
+    return axis, np.split(np.arange(ends[-1]), ends[:-1])
+
+
+def cut_axis(node: ir.Node) -> int | None:
     """The one axis along which the node takes parts."""
     source = sizes(node.inputs[0]) if node.inputs and node.inputs[0] else None
     if source is None or node.domain:
@@ -57,28 +93,42 @@ def _cut_axis(node: ir.Node) -> int | None:
         return node.attributes.get_int("axis", 0) % len(source)
     if node.op_type != "Slice":
         return None
-    axes = integers(node, 3)
+    axes = integers(node, 3, "axes")
     if axes is None or len(axes) != 1:
         return None
     return axes[0] % len(source)
 
 
-def _picked(node: ir.Node, output: ir.Value, axis: int) -> Indices | None:
+def picked(node: ir.Node, output: ir.Value, axis: int) -> Indices | None:
     """Which channels of the input ``output`` holds."""
     source = sizes(node.inputs[0]) if node.inputs[0] else None
     if source is None or source[axis] is None:
         return None
     channels = np.arange(source[axis] or 0)
     if node.op_type == "Slice":
-        starts, ends = integers(node, 1), integers(node, 2)
+        starts, ends = integers(node, 1, "starts"), integers(node, 2, "ends")
         stepped = len(node.inputs) > 4 and node.inputs[4] is not None
-        if starts is None or ends is None or (stepped and integers(node, 4) != [1]):
-            return None  # only with a step of 1 does ONNX clamp as Python does
-        picked = channels[starts[0] : ends[0]]
-        return picked if len(picked) else None
+        steps = integers(node, 4) if stepped else [1]
+        if starts is None or ends is None or steps is None or steps[0] < 1:
+            return None  # only forwards does ONNX clamp as Python does
+        index = channels[starts[0] : ends[0] : steps[0]]
+        return index if len(index) else None
     widths = [(sizes(each) or ())[axis] if sizes(each) else None for each in node.outputs]
     place = node.outputs.index(output)
     if any(width is None for width in widths):
         return None
     start = sum(width or 0 for width in widths[:place])
     return channels[start : start + (widths[place] or 0)]
+
+
+def _seen(reader: ir.Node, value: ir.Value, axis: int) -> Indices:
+    """Which channels of ``value`` matter to ``reader``."""
+    shape = sizes(value) or ()
+    everything = np.arange(shape[axis] or 0)
+    if cut_axis(reader) != axis or reader.inputs[0] is not value or value in reader.inputs[1:]:
+        return everything
+    parts = [picked(reader, output, axis) for output in reader.outputs if is_read(output)]
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return everything
+    return np.unique(np.concatenate(known))

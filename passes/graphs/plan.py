@@ -8,13 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from bnexport.passes.graphs.graph import set_constant
-from bnexport.passes.graphs.linear import Constants
+from bnexport.passes.graphs.affine import ChannelAffine
+from bnexport.passes.graphs.graph import Array, append, bypass, set_constant
 from bnexport.passes.graphs.naming import Names
 
-__all__ = ["Plan", "absorbed"]
+__all__ = ["Absorbed", "Constants", "Plan", "Step", "absorbed", "appended", "composed"]
 
 Edit = Callable[[Names], None]
+Constants = dict[int, Array]
+# What an operator without a bias leaves to an Add behind it: along which axis of its output, what.
+Absorbed = tuple[Constants, tuple[int, Array] | None] | str
+
+LARGEST_ROUNDING = 4.0  # of a row of a weight, in the unit roundoff of its type
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Plan:
         edits: To be made in order.
         absorbers: The linear operators that take the affine up.
         composed: Affine nodes on the way that are taken along, and so disappear.
-        touched: Every node that an edit changes; its new constants are computed from its old ones.
+        touched: Every node that the affine passes or changes; new constants are computed from old ones.
     """
 
     edits: tuple[Edit, ...] = ()
@@ -42,11 +47,34 @@ class Plan:
         )
 
     def beside(self, other: Plan) -> Plan | str:
-        """Both, where two branches are folded: a node that both change would lose one of the changes."""
+        """Both; a node that both change would lose one of the changes."""
         shared = set(self.touched) & set(other.touched)
         if shared:
-            return f"two branches lead to the same {shared.pop().op_type}"
+            return f"two branches meet in one {shared.pop().op_type}"
         return self + other
+
+
+@dataclass(frozen=True)
+class Step:
+    """One way for one node to pass an affine on.
+
+    Attributes:
+        onward: Which of its inputs (on the way back) or outputs (forward) must become affine, and how.
+        plan: What is done to the node itself.
+    """
+
+    onward: tuple[tuple[int, ChannelAffine], ...] = ()
+    plan: Plan = Plan()
+
+
+def composed(node: ir.Node, index: int) -> Plan:
+    """The node's own affine, of its input ``index``, is taken along."""
+    return Plan((lambda names: bypass(node, index),), (), (node,), (node,))
+
+
+def appended(node: ir.Node, vector: Array, axis: int | None) -> Plan:
+    """An operator without a bias leaves the shift to an Add behind it."""
+    return Plan((lambda names: append("Add", node, vector, axis, names),), (), (), (node,))
 
 
 def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | str:
@@ -58,11 +86,9 @@ def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | st
     if not like.is_floating_point():
         return "its weight holds integers"
     for index, numbers in new.items():
-        with np.errstate(all="ignore"):
-            rounded = numbers.astype(like.numpy())
-        if not np.isfinite(rounded.astype(np.float64)).all():
-            role = "weight" if index == 1 else "constant"
-            return f"the folded {role} would overflow {like.name.lower()}"
+        role = "weight" if index == 1 else "constant"
+        if loss := _loss(numbers, like):
+            return f"the folded {role} would {loss} {like.name.lower()}"
     if node.op_type not in ("Add",) and not _needs_bias(node, new):
         new.pop(2, None)
 
@@ -71,6 +97,23 @@ def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | st
             set_constant(node, index, numbers, like, names)
 
     return Plan((edit,), (node,) if counts else (), (), (node,))
+
+
+def _loss(numbers: Array, like: ir.DataType) -> str:
+    """What rounding to ``like`` would lose beyond its precision: a row that is large, or tiny, throughout."""
+    with np.errstate(all="ignore"):
+        rounded = numbers.astype(like.numpy()).astype(np.float64)
+    if not np.isfinite(rounded).all():
+        return "overflow"
+    if like.itemsize >= 4 or like.name == "BFLOAT16" or numbers.ndim < 2:
+        return ""
+    unit = float(np.finfo(np.float16).eps) / 2
+    for axis in (0, 1):
+        rest = tuple(a for a in range(numbers.ndim) if a != axis)
+        size, error = (np.sqrt((x**2).sum(rest)) for x in (numbers, rounded - numbers))
+        if np.any(error > LARGEST_ROUNDING * unit * size):
+            return "underflow"
+    return ""
 
 
 def _needs_bias(node: ir.Node, new: Constants) -> bool:

@@ -1,171 +1,236 @@
 """Pull an affine forward from a value into the linear operators that read it.
 
-    Conv, Gemm, MatMul:   W (s x + t) + b = (W s) x + (W t + b),   s and t along the input channels
+What a node is given on its inputs it passes on once all of them are known: from the first node to the last.
+Every reader takes it or none does. Between them an affine moves by the rules of `moves`, turned round; where
+branches meet, `_meet` says what comes of it:
 
-Every reader takes it or none does; what lies between passes it on by the rules of `moves`, turned round.
-A Conv that pads with zeros takes a scale alone: its border is not affine in t.
+    a(u) + v            nothing, unless v comes with the same scale
+    a(u) * v, a(u) / v  a scale alone
+    concat(a(u), v)     a, with 1 and 0 over the channels of v
+    split(a(u))         to each part its own
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
-from bnexport.passes.graphs.graph import append, array, bypass, is_constant, is_read, sizes
-from bnexport.passes.graphs.linear import Constants, fixed, vector
+from bnexport.passes.graphs.graph import is_constant, is_read, operands, sizes
+from bnexport.passes.graphs.linear_forward import ABSORB_FORWARD
 from bnexport.passes.graphs.moves import FORWARD
-from bnexport.passes.graphs.plan import Plan, absorbed
+from bnexport.passes.graphs.parts import concat_parts, cut_axis, picked
+from bnexport.passes.graphs.plan import Plan, Step, absorbed, appended, composed
+from bnexport.passes.graphs.search import Picks, search
 
-__all__ = ["pull"]
+__all__ = ["pull", "pull_into"]
+
+Order = Mapping[ir.Node, int]
+Given = dict[int, ChannelAffine]
+Steps = list[Step] | str
 
 
-def pull(value: ir.Value, affine: ChannelAffine) -> Plan | str:
+def pull(value: ir.Value, affine: ChannelAffine, order: Order) -> Plan | str:
     """Plan that every reader of ``value`` computes as if it read affine(value)."""
-    if not affine.scales and not affine.shifts:
-        return Plan()
-    if value.is_graph_output():
-        return "its result is an output of the model"
-    readers = [reader for reader, _ in value.uses()]
-    if not readers or len(set(readers)) < len(readers):
-        return "a node reads it twice" if readers else "nothing reads it"
-    total = Plan()
-    for reader, index in value.uses():
-        plan = _into(reader, index, affine, value)
-        if isinstance(plan, str):
-            return plan
-        both = total.beside(plan)
-        if isinstance(both, str):
-            return both
-        total = both
-    return total
+    return search(lambda picks: _Walk(order, picks).from_value(value, affine))
 
 
-def _into(reader: ir.Node, index: int, affine: ChannelAffine, value: ir.Value) -> Plan | str:
-    producer = value.producer()
-    if producer is not None and reader.graph is not producer.graph:
-        return f"the {reader.op_type} behind it lies inside a subgraph"
-    if reader.domain not in ("", "ai.onnx"):
-        return f"the {reader.domain}:{reader.op_type} behind it is not known"
-    reason = f"{reader.op_type} comes behind it, which is not linear"
+def pull_into(
+    reader: ir.Node, index: int, affine: ChannelAffine, order: Order, *, grows: bool = True
+) -> Plan | str:
+    """Plan that ``reader`` alone computes as if its input ``index`` were affine(it).
+
+    Args:
+        reader: Who reads it.
+        index: Which of its inputs.
+        affine: What it is to be taken for.
+        order: Every node's place in the graph.
+        grows: Whether an operator without a bias may leave an Add behind it.
+    """
+    return search(lambda picks: _Walk(order, picks, grows).from_reader(reader, index, affine))
+
+
+class _Walk:
+    """One way forward through the graph."""
+
+    def __init__(self, order: Order, picks: Picks, grows: bool = True) -> None:
+        self.order, self.picks, self.grows = order, picks, grows
+        self.given: dict[ir.Node, Given] = {}
+        self.waiting: list[tuple[int, ir.Node]] = []
+        self.plan = Plan()
+
+    def from_value(self, value: ir.Value, affine: ChannelAffine) -> Plan | str:
+        return self.run(self.give_all(value, affine))
+
+    def from_reader(self, reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str:
+        return self.run(self.give(reader, index, affine))
+
+    def run(self, obstacle: str) -> Plan | str:
+        while self.waiting and not obstacle:
+            obstacle = self.visit(heapq.heappop(self.waiting)[1])
+        return obstacle or self.plan
+
+    def give_all(self, value: ir.Value, affine: ChannelAffine) -> str:
+        """Let every reader of ``value`` take it for affine(value); the answer is what is in the way."""
+        if not (affine.scales or affine.shifts):
+            return ""
+        if value.is_graph_output():
+            return "its result is an output of the model"
+        if not value.uses():
+            return "nothing reads it"
+        producer = value.producer()
+        for reader, index in value.uses():
+            if producer is not None and reader.graph is not producer.graph:
+                return f"the {reader.op_type} behind it lies inside a subgraph"
+            if obstacle := self.give(reader, index, affine):
+                return obstacle
+        return ""
+
+    def give(self, reader: ir.Node, index: int, affine: ChannelAffine) -> str:
+        """Note what ``reader`` is to take its input ``index`` for."""
+        if reader not in self.order:
+            return f"the {reader.op_type} behind it lies inside a subgraph"
+        if reader not in self.given:
+            heapq.heappush(self.waiting, (self.order[reader], reader))
+        self.given.setdefault(reader, {})[index] = affine
+        return ""
+
+    def visit(self, node: ir.Node) -> str:
+        """Have ``node`` pass on what it is given."""
+        ways = _steps(node, self.given[node])
+        if isinstance(ways, str):
+            return ways
+        step = ways[self.picks.pick(len(ways))]
+        if not self.grows and len(step.plan.edits) > 1:
+            return f"an Add would stay behind the {node.op_type}"
+        self.plan += Plan(touched=(node,)) + step.plan
+        obstacles = [self.give_all(node.outputs[place], affine) for place, affine in step.onward]
+        return next(filter(None, obstacles), "")
+
+
+def _steps(node: ir.Node, given: Given) -> Steps:
+    """Every way to pass on what is given on some of the inputs; a sentence where there is none."""
+    if node.domain not in ("", "ai.onnx"):
+        return f"the {node.domain}:{node.op_type} behind it is not known"
+    if node.op_type in _MEET:
+        met = _MEET[node.op_type](node, given)
+        if met is not None:
+            return met
+    if len(given) > 1:
+        return f"a {node.op_type} reads it twice"
+    (index, affine), found = next(iter(given.items())), list[Step]()
+    reason = f"{node.op_type} comes behind it, which is not linear"
     for rule in (_compose, _absorb, _move):
-        match rule(reader, index, affine):
-            case Plan() as plan:
-                return plan
+        match rule(node, index, affine):
             case str(obstacle):
                 reason = obstacle
-    return reason
+            case Step() as step:
+                found.append(step)
+            case None:
+                pass
+    return found or reason
 
 
-def _compose(reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str | None:
-    """With an affine behind it, which is taken along; a BatchNorm takes what is before it anyhow."""
-    behind = read(reader)
+def _compose(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | None:
+    """With an affine behind it, which is taken along."""
+    behind = read(node)
     if behind is None or isinstance(behind, str) or behind[0] != index:
         return None
     both = behind[1].after(affine)
     if both is None:
         return "another affine stands behind it, along another axis"
-    plan = pull(reader.outputs[0], both)
-    if isinstance(plan, str):
-        return plan
-    return plan + Plan((lambda names: bypass(reader, index),), (), (reader,), (reader,))
+    return Step(((0, both),), composed(node, index))
 
 
-def _absorb(reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str | None:
-    rule = ABSORB.get(reader.op_type)
-    new = rule(reader, index, affine) if rule else None
+def _absorb(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | None:
+    rule = ABSORB_FORWARD.get(node.op_type)
+    new = rule(node, index, affine) if rule else None
     if not isinstance(new, tuple):
         return new
     constants, shift = new
-    plan = absorbed(reader, constants)
-    if isinstance(plan, str) or shift is None or not np.any(shift[1]):
+    plan = absorbed(node, constants)
+    if isinstance(plan, str):
         return plan
-    axis, numbers = shift
-    return plan + Plan((lambda names: append("Add", reader, numbers, axis, names),))
+    if shift is not None and np.any(shift[1]):
+        plan += appended(node, shift[1], shift[0])
+    return Step((), plan)
 
 
-def _move(reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str | None:
-    rule = FORWARD.get(reader.op_type)
-    if rule is None or index != 0 or any(map(is_read, reader.outputs[1:])):
+def _move(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | None:
+    rule = FORWARD.get(node.op_type)
+    if rule is None or index != 0 or any(map(is_read, node.outputs[1:])):
         return None
-    moved = rule(reader, affine)
-    return moved if isinstance(moved, str) else pull(reader.outputs[0], moved)
+    moved = rule(node, affine)
+    return moved if isinstance(moved, str) else Step(((0, moved),))
 
 
-Shift = tuple[int, np.ndarray] | None  # what an operator without a bias leaves to an Add behind it
-Absorbed = tuple[Constants, Shift] | str
+def _sum(node: ir.Node, given: Given) -> Steps | None:
+    """Add and Sub of two values that come with the same scale."""
+    if any(map(is_constant, node.inputs)):
+        return None
+    if len(given) < 2 or any(value.shape != node.outputs[0].shape for value in operands(node)):
+        return f"{node.op_type} comes behind it, whose other side does not scale with it"
+    left, right = given[0], given[1]
+    if not left.scaling.like(right.scaling):
+        return f"{node.op_type} comes behind it, whose sides differ in scale"
+    sign = 1 if node.op_type == "Add" else -1
+    total = ChannelAffine(left.axis, left.scale, left.shift + sign * right.shift)
+    return [Step(((0, total),))]
 
 
-def conv(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
-    """The weight is (M, C/group, k...); input channel g C/group + j meets w[g's rows, j]."""
-    weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-    if index != 0 or weight is None:
-        return "it is the weight of a Conv"
-    if obstacle := fixed(weight, bias):
-        return obstacle
-    if affine.shifts and _pads(node):
-        return "the Conv behind it pads with zeros"
-    w, groups = array(weight), node.attributes.get_int("group", 1)
-    vectors = affine.along(1, w.shape[1] * groups)
-    if vectors is None:
-        return "it runs along another axis than the input channels"
-    by_group = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
-    s, t = (v.reshape(groups, 1, w.shape[1], *[1] * (w.ndim - 2)) for v in vectors)
-    added = (by_group * t).sum(axis=tuple(range(2, by_group.ndim))).reshape(-1)
-    return {1: (by_group * s).reshape(w.shape), 2: vector(bias) + added}, None
+def _product(node: ir.Node, given: Given) -> Steps | None:
+    """A factor's scale is the product's; a divisor's is not."""
+    if any(map(is_constant, node.inputs)):
+        return None
+    index, affine = next(iter(given.items()))
+    source, result = operands(node)[index], node.outputs[0]
+    if len(given) > 1 or affine.shifts or (node.op_type == "Div" and index == 1):
+        return f"{node.op_type} comes behind it, which a shift does not pass"
+    if sizes(source) is None or sizes(source) != sizes(result):
+        return f"the {node.op_type} behind it broadcasts"
+    return [Step(((0, affine),))]
 
 
-def gemm(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
-    """A row of A meets B, (K, N) or (N, K) with transB."""
-    weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-    if index != 0 or weight is None or bool(node.attributes.get_int("transA", 0)):
-        return "the Gemm behind it does not read it by rows"
-    if obstacle := fixed(weight, bias):
-        return obstacle
-    turned = bool(node.attributes.get_int("transB", 0))
-    w = array(weight).T if turned else array(weight)
-    vectors = affine.along(1, w.shape[0])
-    if vectors is None:
-        return "it runs along another axis than the input channels"
-    s, t = vectors
-    alpha, beta = (node.attributes.get_float(name, 1.0) for name in ("alpha", "beta"))
-    if beta == 0.0:
-        return "the Gemm behind it ignores its bias"
-    scaled = w * s[:, None]
-    return {1: scaled.T if turned else scaled, 2: vector(bias) + alpha * (t @ w) / beta}, None
+def _concat(node: ir.Node, given: Given) -> Steps:
+    found = concat_parts(node)
+    if isinstance(found, str):
+        return found
+    axis, parts = found
+    total = int(parts[-1][-1]) + 1 if len(parts[-1]) else 0
+    scale, shift = np.ones(total), np.zeros(total)
+    for index, affine in given.items():
+        vectors = affine.along(axis, len(parts[index]))
+        if vectors is None:
+            return "it runs along another axis than the Concat behind it"
+        scale[parts[index]], shift[parts[index]] = vectors
+    return [Step(((0, ChannelAffine(axis, scale, shift)),))]
 
 
-def matmul(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
-    """One constant side of rank 2: the other's last axis, or last but one, is summed over."""
-    if affine.shifts and not affine.scales:
-        return "the MatMul behind it has no bias to take the shift"
-    shape, other = sizes(node.outputs[0]), node.inputs[1 - index]
-    if shape is None or other is None or not is_constant(other):
-        return "the MatMul behind it has no constant side"
-    w = array(other)
-    rank = len(shape)
-    if w.ndim != 2 or rank < 2:
-        return "the constant of the MatMul behind it is no matrix"
-    summed, kept = (rank - 1, rank - 1) if index == 0 else (rank - 2, rank - 2)
-    vectors = affine.along(summed, w.shape[0] if index == 0 else w.shape[1])
-    if vectors is None:
-        return "it runs along another axis than the MatMul sums over"
-    s, t = vectors
-    if index == 0:
-        return {1: w * s[:, None]}, (kept, t @ w)
-    return {0: w * s[None, :]}, (kept, w @ t)
+def _split(node: ir.Node, given: Given) -> Steps | None:
+    """Each part takes its own; of a Slice along the channels, the one part."""
+    affine, axis = given.get(0), cut_axis(node)
+    if affine is None or len(given) > 1 or axis is None:
+        return None
+    onward = []
+    for place, output in enumerate(node.outputs):
+        if affine.axis != axis:
+            onward.append((place, affine))
+        elif (index := picked(node, output, axis)) is not None:
+            onward.append((place, affine.at(axis, index)))
+        else:
+            return f"the parts of the {node.op_type} behind it are not fixed"
+    return [Step(tuple((place, part) for place, part in onward if is_read(node.outputs[place])))]
 
 
-ABSORB: dict[str, Callable[[ir.Node, int, ChannelAffine], Absorbed]] = {
-    "Conv": conv,
-    "Gemm": gemm,
-    "MatMul": matmul,
+_MEET = {
+    "Add": _sum,
+    "Concat": _concat,
+    "Div": _product,
+    "Mul": _product,
+    "Slice": _split,
+    "Split": _split,
+    "Sub": _sum,
 }
-
-
-def _pads(node: ir.Node) -> bool:
-    if node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        return True
-    return any(node.attributes.get_ints("pads", ()))

@@ -1,0 +1,138 @@
+"""The ways in which one node can take an affine of its output: it asks it of its inputs, or absorbs it.
+
+y = a(x), x = b(z) with b affine too     ->  the two are one: a after b is asked of z
+y = a(u + v)                             ->  a is asked of u, its scale alone of v; or the other way round
+y = a(u * v), a(u / v)                   ->  its scale is asked of u; or of v
+y = a(concat(u, v))                      ->  each part of the vector is asked of its operand
+y = a(part of u)                         ->  of u, with 1 and 0 over the other parts
+what else lets it pass                   ->  `moves`
+a linear operator                        ->  `linear`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import onnx_ir as ir
+
+from bnexport.passes.graphs.affine import ChannelAffine, read
+from bnexport.passes.graphs.graph import is_constant, is_read, operands, sizes
+from bnexport.passes.graphs.linear import ABSORB, WITHOUT_BIAS
+from bnexport.passes.graphs.moves import BACK
+from bnexport.passes.graphs.parts import concat_parts, widened
+from bnexport.passes.graphs.plan import Step, absorbed, appended, composed
+
+__all__ = ["Steps", "steps"]
+
+Steps = list[Step] | str
+
+
+def steps(node: ir.Node, wanted: Sequence[tuple[ir.Value, ChannelAffine]]) -> Steps:
+    """Every way to make the outputs in ``wanted`` affine; a sentence where there is none."""
+    if node.domain not in ("", "ai.onnx"):
+        return f"the {node.domain}:{node.op_type} before it is not known"
+    part = widened(node, wanted)
+    if part is not None:
+        return part if isinstance(part, str) else [_asking(0, part)]
+    if len(wanted) > 1 or any(is_read(out) for out in node.outputs if out is not wanted[0][0]):
+        return f"the {node.op_type} before it has several outputs"
+    affine = wanted[0][1]
+    reason, found = f"{node.op_type} comes before it, which is not linear", list[Step]()
+    for rule in (_compose, _absorb, _split, _move):
+        match rule(node, affine):
+            case str(obstacle):
+                reason = obstacle
+            case list(ways):
+                found += ways
+            case None:
+                pass
+        if found and node.op_type != "BatchNormalization":
+            break
+    return found or reason
+
+
+def _asking(index: int, affine: ChannelAffine) -> Step:
+    return Step(((index, affine),))
+
+
+def _compose(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+    """With an affine before it, which is taken along."""
+    before = read(node)
+    if before is None or isinstance(before, str):
+        return before
+    index, inner = before
+    both = affine.after(inner)
+    if both is None:
+        return "another affine stands before it, along another axis"
+    return [Step(((index, both),), composed(node, index))]
+
+
+def _split(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+    rule = _SPLITS.get(node.op_type)
+    return rule(node, affine) if rule else None
+
+
+def _move(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+    rule = BACK.get(node.op_type)
+    moved = rule(node, affine) if rule else None
+    return [_asking(0, moved)] if isinstance(moved, ChannelAffine) else moved
+
+
+def _absorb(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+    rule = ABSORB.get(node.op_type)
+    new = rule(node, affine) if rule else None
+    if not isinstance(new, dict):
+        return new
+    plan = absorbed(node, new)
+    if isinstance(plan, str):
+        return plan
+    if node.op_type in WITHOUT_BIAS and affine.shifts:
+        plan += appended(node, affine.shift, affine.axis)
+    return [Step((), plan)]
+
+
+def _sum(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+    """Add and Sub: one side takes all, the other the scale alone; of a Sub, the first."""
+    sides = operands(node)
+    if all(map(is_constant, sides)):
+        return None
+    shape = sizes(node.outputs[0])
+    if shape is None or any(
+        not is_constant(side) and side.shape != node.outputs[0].shape for side in sides
+    ):
+        return f"the {node.op_type} before it broadcasts"
+    ways = [((0, affine), (1, affine.scaling)), ((1, affine), (0, affine.scaling))]
+    if is_constant(sides[1]):
+        ways.reverse()  # a constant can always take the shift
+    return [Step(way) for way in ways if node.op_type == "Add" or way[0][0] == 0]
+
+
+def _product(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+    """Mul and Div: one factor takes the scale; of a Div, the first."""
+    sides = operands(node)
+    if any(map(is_constant, sides)):
+        return None
+    if affine.shifts:
+        return f"a shift does not pass the {node.op_type} before it"
+    count = 2 if node.op_type == "Mul" else 1
+    whole = [i for i in range(count) if sizes(sides[i]) == sizes(node.outputs[0]) is not None]
+    return [_asking(i, affine) for i in whole] or f"the {node.op_type} before it broadcasts"
+
+
+def _concat(node: ir.Node, affine: ChannelAffine) -> Steps:
+    found = concat_parts(node)
+    if isinstance(found, str):
+        return found
+    axis, parts = found
+    if affine.axis != axis:
+        return [Step(tuple((i, affine) for i in range(len(parts))))]
+    return [Step(tuple((i, affine.at(axis, part)) for i, part in enumerate(parts)))]
+
+
+_SPLITS: dict[str, Callable[[ir.Node, ChannelAffine], Steps | None]] = {
+    "Add": _sum,
+    "Concat": _concat,
+    "Div": _product,
+    "Mul": _product,
+    "Sub": _sum,
+}
