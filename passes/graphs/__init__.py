@@ -9,18 +9,25 @@ import onnx_ir.passes.common as common
 
 from bnexport.passes.graphs.bias import DropZeroBias
 from bnexport.passes.graphs.constants import FoldConstants
-from bnexport.passes.graphs.fold_batch_norm import Fate, FoldBatchNorm
+from bnexport.passes.graphs.fate import Fate
+from bnexport.passes.graphs.fold import Fold
+from bnexport.passes.graphs.fold_batch_norm import FoldBatchNorm
+from bnexport.passes.graphs.merge_branches import MergeBranches
 from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of
+from bnexport.passes.graphs.narrow_conv import NarrowConv
 from bnexport.passes.graphs.shapes import InferShapes, NameBatch
 from bnexport.passes.graphs.simplify import Simplify
 
 __all__ = [
     "DropZeroBias",
     "Fate",
+    "Fold",
     "FoldBatchNorm",
     "FoldConstants",
     "InferShapes",
+    "MergeBranches",
     "NameBatch",
+    "NarrowConv",
     "Simplify",
     "adopt_names",
     "kind_of",
@@ -46,7 +53,7 @@ def pipeline(
         InferShapes(),  # a Reshape whose target was computed has a shape only now
     ]
     if fold:
-        passes += [FoldBatchNorm(record), common.RemoveUnusedNodesPass()]
+        passes += [Fold(record)]
     passes += [common.DeduplicateHashedInitializersPass()]  # a weight used twice folds twice
     if simplify:
         passes += [Simplify(), common.RemoveUnusedNodesPass()]

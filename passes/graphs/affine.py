@@ -25,7 +25,7 @@ from bnexport.passes.graphs.graph import (
     sizes,
 )
 
-__all__ = ["ChannelAffine", "can_undo", "is_steady", "is_training", "read"]
+__all__ = ["ChannelAffine", "can_undo", "elementwise", "is_steady", "is_training", "read"]
 
 # How far a mean may lie from 0 in standard deviations: four bits of the mantissa.
 LARGEST_MEAN = 16.0
@@ -48,6 +48,11 @@ class ChannelAffine:
     axis: int | None
     scale: Array
     shift: Array
+
+    @staticmethod
+    def identity() -> ChannelAffine:
+        """Y = x."""
+        return ChannelAffine(None, np.ones(1), np.zeros(1))
 
     def after(self, inner: ChannelAffine) -> ChannelAffine | None:
         """self(inner(x)); None where the two run along different axes."""
@@ -108,8 +113,8 @@ def read(node: ir.Node) -> tuple[int, ChannelAffine] | str | None:
         return None
     if node.op_type == "BatchNormalization":
         return _read_batch_norm(node)
-    if node.op_type in ELEMENTWISE and is_floating(node.outputs[0]):
-        return _read_elementwise(node)
+    if node.op_type in ELEMENTWISE:
+        return elementwise(node)
     if node.op_type == "Neg" and is_floating(node.outputs[0]):
         return 0, ChannelAffine(None, -np.ones(1), np.zeros(1))
     return None
@@ -159,12 +164,20 @@ def _read_batch_norm(node: ir.Node) -> tuple[int, ChannelAffine] | str:
     return 0, ChannelAffine(1, scale, shift)
 
 
-def _read_elementwise(node: ir.Node) -> tuple[int, ChannelAffine] | None:
+def elementwise(node: ir.Node, *, widens: int | None = None) -> tuple[int, ChannelAffine] | None:
+    """What Mul, Div, Add or Sub with a constant computes; None where that is no affine along one axis.
+
+    Args:
+        node: The operator.
+        widens: The axis along which the constant makes several channels of one, if it is to do so.
+    """
+    if node.op_type not in ELEMENTWISE or node.domain or not is_floating(node.outputs[0]):
+        return None
     left, right = node.inputs
     if left is None or right is None or is_constant(left) == is_constant(right):
         return None
     source, constant = (right, left) if is_constant(left) else (left, right)
-    vector = _along_one_axis(source, constant)
+    vector = _along_one_axis(source, constant, widens)
     if vector is None:
         return None
     axis, c = vector
@@ -186,7 +199,9 @@ def _read_elementwise(node: ir.Node) -> tuple[int, ChannelAffine] | None:
     return (0 if source is left else 1), ChannelAffine(axis, scale, shift)
 
 
-def _along_one_axis(source: ir.Value, constant: ir.Value) -> tuple[int | None, Array] | None:
+def _along_one_axis(
+    source: ir.Value, constant: ir.Value, widens: int | None
+) -> tuple[int | None, Array] | None:
     """The axis of ``source`` along which ``constant`` varies, and its numbers.
 
     None where it varies along several, or where the constant would broadcast ``source`` instead:
@@ -198,8 +213,9 @@ def _along_one_axis(source: ir.Value, constant: ir.Value) -> tuple[int | None, A
         return None
     long = [axis for axis, size in enumerate(numbers.shape) if size != 1]
     if not long:
-        return None, numbers.reshape(1)
+        return (None, numbers.reshape(1)) if widens is None else None
     axis = long[0] + len(shape) - numbers.ndim
-    if len(long) > 1 or shape[axis] != numbers.size:
+    expected = 1 if axis == widens else numbers.size
+    if len(long) > 1 or shape[axis] != expected or widens not in (None, axis):
         return None
     return axis, numbers.reshape(-1)

@@ -2,8 +2,8 @@
 
 1. From the last node to the first, so that affines in a row are composed before anything is rounded.
 2. The whole goes back into what feeds it; else forward into all that read it, unless that would cancel.
-3. Else back, where the other readers of what feeds it can take up the inverse.
-4. Else, when that is asked for, the part that can go, goes, and one operator stays (`in_part`).
+3. Else, when it may cost something, back, where other readers of what feeds it can take up the inverse;
+4. or the part that can go, goes, and one operator stays (`in_part`).
 5. A BatchNorm that finds no linear operator merges with a BatchNorm beside it, or stays as it is.
 
 The arithmetic is exact over the reals, done in float64, and rounded once to the weight's type.
@@ -12,32 +12,19 @@ The arithmetic is exact over the reals, done in float64, and rounded once to the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, can_undo, is_steady, is_training, read
+from bnexport.passes.graphs.fate import Fate, fate_of, place_of
 from bnexport.passes.graphs.graph import append, bypass
 from bnexport.passes.graphs.in_part import Left, in_part
-from bnexport.passes.graphs.naming import Names, kind_of, module_of
+from bnexport.passes.graphs.naming import Names, module_of
 from bnexport.passes.graphs.plan import Plan
 from bnexport.passes.graphs.pull import pull
 from bnexport.passes.graphs.push import Order, push
 
-__all__ = ["Fate", "FoldBatchNorm"]
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of one affine node: ``absorbed``, ``reduced``, ``merged`` or ``kept``; into what, or why not."""
-
-    value: str
-    module: str
-    kind: str
-    operator: str
-    fate: str
-    into: str = ""
-    reason: str = ""
+__all__ = ["FoldBatchNorm"]
 
 
 class FoldBatchNorm(ir.passes.InPlacePass):
@@ -45,7 +32,7 @@ class FoldBatchNorm(ir.passes.InPlacePass):
 
     Args:
         record: Called with the fate of every BatchNormalization, and of every other affine that was folded.
-        partly: Whether what cannot go as a whole goes in part.
+        partly: Whether it may cost something: another reader takes the inverse, or one operator stays.
     """
 
     def __init__(
@@ -96,7 +83,7 @@ class FoldBatchNorm(ir.passes.InPlacePass):
         onward: Plan | str = "its mean is too far from 0"
         if is_steady(node, affine):
             onward = pull(node.outputs[0], affine, order)
-        if isinstance(onward, str) and can_undo(node):
+        if isinstance(onward, str) and self._partly and can_undo(node):
             undone = push(node, index, affine, order, undo=True)
             onward = undone if isinstance(undone, Plan) else onward
         if isinstance(onward, Plan):
@@ -116,11 +103,11 @@ class FoldBatchNorm(ir.passes.InPlacePass):
         reason: str = "",
         left: Left | None = None,
     ) -> bool:
-        into = ", ".join(dict.fromkeys(map(_place, plan.absorbers)))
+        into = ", ".join(dict.fromkeys(map(place_of, plan.absorbers)))
         merged = any(absorber.op_type == "BatchNormalization" for absorber in plan.absorbers)
         fate = "reduced" if left is not None else "merged" if merged else "absorbed"
         for folded in (node, *plan.composed):
-            self._record(_fate(folded, fate, into, reason))
+            self._record(fate_of(folded, fate, into, reason))
         for edit in plan.edits:
             edit(names)
         if left is not None:
@@ -130,16 +117,7 @@ class FoldBatchNorm(ir.passes.InPlacePass):
 
     def _keep(self, node: ir.Node, reason: str) -> None:
         if node.op_type == "BatchNormalization":
-            self._record(_fate(node, "kept", reason=reason))
-
-
-def _fate(node: ir.Node, fate: str, into: str = "", reason: str = "") -> Fate:
-    value = node.outputs[0].name or ""
-    return Fate(value, module_of(node), kind_of(node), node.op_type, fate, into, reason)
-
-
-def _place(node: ir.Node) -> str:
-    return module_of(node) or node.outputs[0].name or node.op_type
+            self._record(fate_of(node, "kept", reason=reason))
 
 
 def _order(model: ir.Model) -> Order:

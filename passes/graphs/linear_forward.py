@@ -21,7 +21,7 @@ from bnexport.passes.graphs.graph import array, is_constant, sizes
 from bnexport.passes.graphs.linear import fixed, vector
 from bnexport.passes.graphs.plan import Absorbed
 
-__all__ = ["ABSORB_FORWARD"]
+__all__ = ["ABSORB_FORWARD", "pads"]
 
 OTHER_AXIS = "it runs along another axis than the input channels"
 
@@ -33,7 +33,7 @@ def conv(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
         return "it is the weight of a Conv"
     if obstacle := fixed(weight, bias):
         return obstacle
-    if affine.shifts and _pads(node):
+    if affine.shifts and pads(node):
         return "the Conv behind it pads with zeros"
     w, groups = array(weight), node.attributes.get_int("group", 1)
     vectors = affine.along(1, w.shape[1] * groups)
@@ -127,7 +127,8 @@ ABSORB_FORWARD: dict[str, Callable[[ir.Node, int, ChannelAffine], Absorbed]] = {
 }
 
 
-def _pads(node: ir.Node) -> bool:
+def pads(node: ir.Node) -> bool:
+    """Whether a Conv may read zeros beside its input."""
     if node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         weight = sizes(node.inputs[1]) if node.inputs[1] else None
         strides = node.attributes.get_ints("strides", ())

@@ -1,0 +1,116 @@
+"""Merge linear branches over one input, whose outputs are added, into one Conv.
+
+    W1 * x + W2 * x      = (W1 + W2) * x              kernels padded to one grid, groups to the fewer
+    W * x + x            = (W + 1) * x                a skip
+    W * x + (s x + t)    = (W + diag(s)) * x + t      a BatchNorm of x (RepVGG, MobileOne, RepViT)
+
+The bias does not mind padding, for it is added behind it. Only where the one Conv has no more work to do than
+the two had, and only where nothing else reads them.
+
+Source: Ding et al., RepVGG (2021), section 3.3; Vasu et al., MobileOne (2023), section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from bnexport.passes.graphs.affine import ChannelAffine, read
+from bnexport.passes.graphs.branch import Branch, of_affine, of_conv
+from bnexport.passes.graphs.fate import Fate, fate_of, place_of
+from bnexport.passes.graphs.graph import bypass, operands
+from bnexport.passes.graphs.naming import Names
+from bnexport.passes.graphs.plan import Plan, absorbed
+
+__all__ = ["MergeBranches"]
+
+
+class MergeBranches(ir.passes.InPlacePass):
+    """Make one Conv of Conv + Conv, Conv + x and Conv + BatchNormalization over one input.
+
+    Args:
+        record: Called with the fate of every affine that was merged.
+    """
+
+    def __init__(self, record: Callable[[Fate], None] = lambda fate: None) -> None:
+        super().__init__()
+        self._record = record
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Merge in place; a chain of Adds from its first to its last."""
+        names, modified = Names(model.graph), False
+        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+            if node.op_type in ("Add", "Sub") and not node.domain:
+                modified |= any(self._merge(node, side, names) for side in (0, 1) if node.graph)
+        return ir.passes.PassResult(model, modified)
+
+    def _merge(self, node: ir.Node, side: int, names: Names) -> bool:
+        """Let the Conv on ``side`` take up the other side."""
+        if len(operands(node)) < 2:
+            return False
+        ours, theirs = operands(node)[side], operands(node)[1 - side]
+        conv, other = _alone(ours, node), theirs.producer()
+        if conv is None or conv.op_type != "Conv" or conv.domain or conv.inputs[0] is None:
+            return False
+        second = _of_other(theirs, node, conv) if theirs is not ours else None
+        first = of_conv(conv) if second else None
+        if first is None or second is None:
+            return False
+        if node.op_type == "Sub":
+            first, second = (first, second.negated()) if side == 0 else (first.negated(), second)
+        total = first.plus(second)
+        plan = absorbed(conv, {1: total.weight, 2: total.bias}) if total else ""
+        if total is None or not isinstance(plan, Plan):
+            return False
+        for edit in plan.edits:
+            edit(names)
+        _describe(conv, total)
+        bypass(node, side)
+        if other is not None and theirs is not conv.inputs[0]:
+            if other.op_type != "Conv":
+                self._record(fate_of(other, "absorbed", place_of(conv)))
+            if isinstance(other.graph, ir.Graph):
+                other.graph.remove(other, safe=True)
+        return True
+
+
+def _of_other(value: ir.Value, reader: ir.Node, conv: ir.Node) -> Branch | None:
+    """What ``value`` is of the Conv's input: itself, an affine or a Conv of it."""
+    source, group = conv.inputs[0], conv.attributes.get_int("group", 1)
+    if source is None:
+        return None
+    if value is source:
+        return of_affine(source, ChannelAffine.identity(), group)
+    node = _alone(value, reader)
+    if node is None:
+        return None
+    if node.op_type == "Conv" and not node.domain:
+        return of_conv(node) if node.inputs[0] is source else None
+    found = read(node)
+    if found is None or isinstance(found, str) or node.inputs[found[0]] is not source:
+        return None
+    same = node.outputs[0].shape is not None and node.outputs[0].shape == source.shape
+    return of_affine(source, found[1], group) if same else None
+
+
+def _alone(value: ir.Value, reader: ir.Node) -> ir.Node | None:
+    """The producer of ``value``, if ``reader`` is all that needs it."""
+    node = value.producer()
+    if node is None or node.graph is not reader.graph or value.is_graph_output():
+        return None
+    return node if len(value.uses()) == 1 else None
+
+
+def _describe(conv: ir.Node, branch: Branch) -> None:
+    """State the branch's grid in the Conv's attributes."""
+    conv.attributes.pop("auto_pad", None)
+    conv.attributes["group"] = ir.AttrInt64("group", branch.group)
+    stated = {
+        "kernel_shape": branch.weight.shape[2:],
+        "strides": branch.strides,
+        "dilations": branch.dilations,
+        "pads": branch.pads,
+    }
+    for name, values in stated.items():
+        conv.attributes[name] = ir.AttrInt64s(name, list(values))
