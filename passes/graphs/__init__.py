@@ -8,6 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from bnexport.passes.graphs.bias import DropZeroBias
+from bnexport.passes.graphs.compose_affines import ComposeAffines
 from bnexport.passes.graphs.constants import FoldConstants
 from bnexport.passes.graphs.fate import Fate
 from bnexport.passes.graphs.fold import Fold
@@ -17,8 +18,10 @@ from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of
 from bnexport.passes.graphs.narrow_conv import NarrowConv
 from bnexport.passes.graphs.shapes import InferShapes, NameBatch
 from bnexport.passes.graphs.simplify import Simplify
+from bnexport.passes.graphs.untile_batch_norm import UntileBatchNorm
 
 __all__ = [
+    "ComposeAffines",
     "DropZeroBias",
     "Fate",
     "Fold",
@@ -29,6 +32,7 @@ __all__ = [
     "NameBatch",
     "NarrowConv",
     "Simplify",
+    "UntileBatchNorm",
     "adopt_names",
     "kind_of",
     "module_of",
@@ -53,7 +57,12 @@ def pipeline(
         InferShapes(),  # a Reshape whose target was computed has a shape only now
     ]
     if fold:
-        passes += [Fold(record)]
+        passes += [
+            UntileBatchNorm(),
+            Fold(record),
+            ComposeAffines(),
+            common.RemoveUnusedNodesPass(),
+        ]
     passes += [common.DeduplicateHashedInitializersPass()]  # a weight used twice folds twice
     if simplify:
         passes += [Simplify(), common.RemoveUnusedNodesPass()]

@@ -101,6 +101,10 @@ def set_constant(node: ir.Node, index: int, new: Array, like: ir.DataType, names
 
 
 _ROLES = {
+    ("BatchNormalization", 1): "weight",
+    ("BatchNormalization", 2): "bias",
+    ("BatchNormalization", 3): "running_mean",
+    ("BatchNormalization", 4): "running_var",
     ("Conv", 1): "weight",
     ("Conv", 2): "bias",
     ("ConvTranspose", 1): "weight",

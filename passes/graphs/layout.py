@@ -153,7 +153,9 @@ def _gather(
     if source is None or indices is None or not is_constant(indices):
         return "the indices of the Gather are not constant"
     axis, index = node.attributes.get_int("axis", 0) % len(source), array(indices).astype(np.intp)
-    if index.ndim > 1:
+    if node.op_type == "GatherND" and not node.attributes.get_int("batch_dims", 0):
+        axis, index = 0, index[..., 0] if index.shape[-1:] == (1,) else index
+    if index.ndim > 1 or (node.op_type == "GatherND" and index.ndim == array(indices).ndim):
         return "the indices of the Gather are no vector"
     if affine.axis != axis:
         if index.ndim == 1 or affine.axis < axis:

@@ -5,6 +5,7 @@
     MatMul:               s (x W) + t = x (s W) + t   (it has no bias: the shift becomes an Add behind it)
     Gather:               s T[i] + t = (s T + t)[i]
     BatchNormalization:   s (g n + b) + t = (s g) n + (s b + t)
+    InstanceNormalization, LayerNormalization:  as BatchNormalization
     Einsum:               as MatMul, along a label of the constant (`einsum`)
 
 Each rule returns the new constants by input index, or the sentence that says why it cannot.
@@ -19,7 +20,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs import einsum
 from bnexport.passes.graphs.affine import ChannelAffine, is_training
-from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
+from bnexport.passes.graphs.graph import Array, array, is_constant, is_read, sizes
 from bnexport.passes.graphs.plan import Constants
 
 __all__ = ["ABSORB", "WITHOUT_BIAS", "fixed", "vector"]
@@ -143,6 +144,24 @@ def batch_norm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     return {1: s * g, 2: s * b + t}
 
 
+def normalised(node: ir.Node, affine: ChannelAffine) -> Constants | str:
+    """InstanceNormalization and LayerNormalization end in an affine of their own: along axis 1, or the last."""
+    scale, bias = node.inputs[1], _optional(node, 2)
+    if obstacle := fixed(scale, bias):
+        return obstacle
+    g, shape = array(_present(scale)), sizes(node.outputs[0])
+    if g.ndim != 1 or shape is None or any(map(is_read, node.outputs[1:])):
+        return "it normalises over several axes"
+    vectors = affine.along(1 if node.op_type.startswith("Instance") else len(shape) - 1, len(g))
+    if vectors is None:
+        return OTHER_AXIS
+    s, t = vectors
+    new = s * vector(bias) + t
+    if bias is None and not np.any(new):
+        return {1: s * g}
+    return {1: s * g, 2: new}
+
+
 ABSORB: dict[str, Callable[[ir.Node, ChannelAffine], Constants | str]] = {
     "BatchNormalization": batch_norm,
     "Conv": conv,
@@ -150,6 +169,8 @@ ABSORB: dict[str, Callable[[ir.Node, ChannelAffine], Constants | str]] = {
     "Einsum": einsum.absorb,
     "Gather": gather,
     "Gemm": gemm,
+    "InstanceNormalization": normalised,
+    "LayerNormalization": normalised,
     "MatMul": matmul,
 }
 

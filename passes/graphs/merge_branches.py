@@ -4,15 +4,16 @@
     W * x + x            = (W + 1) * x                a skip
     W * x + (s x + t)    = (W + diag(s)) * x + t      a BatchNorm of x (RepVGG, MobileOne, RepViT)
 
-The bias does not mind padding, for it is added behind it. Only where the one Conv has no more work to do than
-the two had, and only where nothing else reads them.
+The bias does not mind padding, for it is added behind it. Only where nothing else reads them, and only where
+the one Conv has no more multiplications than the two had: a 3x3 in the place of 1x3 + 3x1 took 1.25 to 1.33
+times the processor time (ONNX Runtime 1.32.0), in the place of 3x3 + 1x3 + 3x1 it saves two.
 
 Source: Ding et al., RepVGG (2021), section 3.3; Vasu et al., MobileOne (2023), section 3.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import onnx_ir as ir
 
@@ -46,19 +47,31 @@ class MergeBranches(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
     def _merge(self, node: ir.Node, side: int, names: Names) -> bool:
-        """Let the Conv on ``side`` take up the other side."""
+        """Let the Conv on ``side`` take up a summand of the other side."""
         if len(operands(node)) < 2:
             return False
-        ours, theirs = operands(node)[side], operands(node)[1 - side]
-        conv, other = _alone(ours, node), theirs.producer()
+        conv = _alone(operands(node)[side], node)
         if conv is None or conv.op_type != "Conv" or conv.domain or conv.inputs[0] is None:
             return False
-        second = _of_other(theirs, node, conv) if theirs is not ours else None
+        return any(
+            self._take_up(conv, node, side, add, index, names)
+            for add, index in _summands(node, 1 - side)
+        )
+
+    def _take_up(
+        self, conv: ir.Node, node: ir.Node, side: int, add: ir.Node, index: int, names: Names
+    ) -> bool:
+        """Let ``conv`` compute input ``index`` of ``add`` too, which is then left out."""
+        value = operands(add)[index]
+        second = _of_other(value, add, conv) if value.producer() is not conv else None
         first = of_conv(conv) if second else None
         if first is None or second is None:
             return False
-        if node.op_type == "Sub":
-            first, second = (first, second.negated()) if side == 0 else (first.negated(), second)
+        if (
+            node.op_type == "Sub"
+        ):  # of l - conv, -conv + l is left; of (l + u) - conv, u - (conv - l)
+            turned = side == 1 and add is node
+            first, second = (first.negated(), second) if turned else (first, second.negated())
         total = first.plus(second)
         plan = absorbed(conv, {1: total.weight, 2: total.bias}) if total else ""
         if total is None or not isinstance(plan, Plan):
@@ -66,13 +79,26 @@ class MergeBranches(ir.passes.InPlacePass):
         for edit in plan.edits:
             edit(names)
         _describe(conv, total)
-        bypass(node, side)
-        if other is not None and theirs is not conv.inputs[0]:
+        other = value.producer()
+        bypass(add, 1 - index)
+        if other is not None and value is not conv.inputs[0]:
             if other.op_type != "Conv":
                 self._record(fate_of(other, "absorbed", place_of(conv)))
             if isinstance(other.graph, ir.Graph):
                 other.graph.remove(other, safe=True)
         return True
+
+
+def _summands(node: ir.Node, index: int) -> Iterator[tuple[ir.Node, int]]:
+    """Where the values stand that input ``index`` of ``node`` is the sum of: itself, or those of an Add."""
+    yield node, index
+    value = operands(node)[index]
+    inner = _alone(value, node)
+    if inner is None or inner.op_type != "Add" or inner.domain or value.shape is None:
+        return
+    if len(operands(inner)) == 2 and all(each.shape == value.shape for each in operands(inner)):
+        yield from _summands(inner, 0)
+        yield from _summands(inner, 1)
 
 
 def _of_other(value: ir.Value, reader: ir.Node, conv: ir.Node) -> Branch | None:

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from bnexport.passes.graphs.affine import ChannelAffine
 from bnexport.passes.graphs.graph import Indices, integers, is_read, operands, sizes
 
-__all__ = ["agreed", "concat_parts", "cut_axis", "picked", "widened"]
+__all__ = ["agreed", "concat_axis", "concat_parts", "cut_axis", "picked", "widened"]
 
 
 def agreed(
@@ -71,12 +71,17 @@ def widened(
     return ChannelAffine(axis, scale, shift)
 
 
+def concat_axis(node: ir.Node) -> int | None:
+    """The axis of a Concat; None where the rank is not known."""
+    shape = sizes(node.outputs[0])
+    return node.attributes.get_int("axis", 0) % len(shape) if shape else None
+
+
 def concat_parts(node: ir.Node) -> tuple[int, list[Indices]] | str:
     """The axis of a Concat, and which of its channels come from each operand."""
-    shapes = [sizes(operand) for operand in operands(node)]
-    if not shapes or any(shape is None for shape in shapes):
+    axis, shapes = concat_axis(node), [sizes(operand) for operand in operands(node)]
+    if axis is None or any(shape is None for shape in shapes):
         return "the rank of the Concat is not known"
-    axis = node.attributes.get_int("axis", 0) % len(shapes[0] or ())
     widths = [shape[axis] for shape in shapes if shape is not None]
     ends = np.cumsum([width or 0 for width in widths])
     if any(width is None for width in widths):

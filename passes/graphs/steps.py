@@ -19,7 +19,7 @@ from bnexport.passes.graphs.affine import ChannelAffine, read
 from bnexport.passes.graphs.graph import is_constant, is_read, operands, sizes
 from bnexport.passes.graphs.linear import ABSORB, WITHOUT_BIAS
 from bnexport.passes.graphs.moves import BACK
-from bnexport.passes.graphs.parts import concat_parts, widened
+from bnexport.passes.graphs.parts import concat_axis, concat_parts, widened
 from bnexport.passes.graphs.plan import Step, absorbed, appended, composed
 
 __all__ = ["Steps", "steps"]
@@ -120,12 +120,12 @@ def _product(node: ir.Node, affine: ChannelAffine) -> Steps | None:
 
 
 def _concat(node: ir.Node, affine: ChannelAffine) -> Steps:
+    if affine.axis != concat_axis(node) is not None:
+        return [Step(tuple((i, affine) for i in range(len(node.inputs))))]
     found = concat_parts(node)
     if isinstance(found, str):
         return found
     axis, parts = found
-    if affine.axis != axis:
-        return [Step(tuple((i, affine) for i in range(len(parts))))]
     return [Step(tuple((i, affine.at(axis, part)) for i, part in enumerate(parts)))]
 
 
