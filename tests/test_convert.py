@@ -14,7 +14,7 @@ from torch import nn
 
 import bnexport
 from bnexport.passes import graphs
-from bnexport.passes.graphs import FoldBatchNorm, module_of
+from bnexport.passes.graphs import Fold, module_of
 from models import residual_classifier, siamese, sync_unet
 
 SMALL = ["Nx3x32x32"]
@@ -115,7 +115,7 @@ def test_every_torch_target_is_built_and_proved(tmp_path):
     assert any("not folded" in note for note in result.facts.notes)
 
 
-class WrongFold(FoldBatchNorm):
+class WrongFold(Fold):
     """Folds, then loses one channel's bias."""
 
     def call(self, model):
@@ -130,7 +130,7 @@ class WrongFold(FoldBatchNorm):
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_what_fails_verification_is_not_published(tmp_path, monkeypatch, keep):
-    monkeypatch.setattr(graphs, "FoldBatchNorm", WrongFold)
+    monkeypatch.setattr(graphs, "Fold", WrongFold)
     (tmp_path / "out.onnx").write_bytes(b"the good one of last week")
     with pytest.raises(bnexport.ConversionFailed, match="ONNX Runtime") as failure:
         bnexport.convert(

@@ -64,8 +64,8 @@ def test_folding_can_be_switched_off():
 def test_every_pass_is_accounted_for():
     result = rewrite(two())
     by_name = {run.name: run for run in result.passes}
-    assert by_name["FoldBatchNorm"].modified
-    assert by_name["FoldBatchNorm"].nodes_after < by_name["FoldBatchNorm"].nodes_before
+    assert by_name["Fold"].modified
+    assert by_name["Fold"].nodes_after < by_name["Fold"].nodes_before
 
 
 def test_a_batch_norm_that_trains_is_refused():

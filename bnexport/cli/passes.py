@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,8 +26,15 @@ def passes_command() -> Answer:
     """List the graph passes in the order in which `convert` runs them."""
     from bnexport.passes.graphs import pipeline
 
-    listed = [{"name": _name(each), "line": _line(each)} for each in pipeline(lambda fate: None)]
+    listed = [
+        {**_described(each), "steps": [_described(step) for step in getattr(each, "steps", ())]}
+        for each in pipeline(lambda fate: None)
+    ]
     return Answer({"schema": SCHEMA, "passes": listed}, lambda console: _show(console, listed))
+
+
+def _described(step: ir.passes.PassBase) -> dict[str, str]:
+    return {"name": _name(step), "line": _line(step)}
 
 
 def _name(step: ir.passes.PassBase) -> str:
@@ -39,9 +46,12 @@ def _line(step: ir.passes.PassBase) -> str:
     return (inspect.getdoc(type(step)) or "").partition("\n")[0]
 
 
-def _show(console: Console, listed: list[dict[str, str]]) -> None:
+def _show(console: Console, listed: list[dict[str, Any]]) -> None:
     from bnexport.cli.layout import columns, rows
 
     table = columns("", "pass", "what it does", wide="what it does", left=("pass",))
-    cells = [[str(place), each["name"], each["line"]] for place, each in enumerate(listed, 1)]
+    cells = []
+    for place, each in enumerate(listed, 1):
+        cells.append([str(place), each["name"], each["line"]])
+        cells += [["", f"  {step['name']}", step["line"]] for step in each["steps"]]
     rows(console, table, cells)

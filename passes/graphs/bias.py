@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import array, is_constant
 
 __all__ = ["DropZeroBias"]
 
 
-class DropZeroBias(ir.passes.InPlacePass):
+class DropZeroBias(GraphPass):
     """Omit the bias of Conv, ConvTranspose and Gemm where every element is zero."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

@@ -12,13 +12,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, is_steady, read
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import Array, bypass, replace, set_constant
 from bnexport.passes.graphs.naming import Names
 
 __all__ = ["ComposeAffines"]
 
 
-class ComposeAffines(ir.passes.InPlacePass):
+class ComposeAffines(GraphPass):
     """Make one operator of two or more elementwise ones in a row; their values are read by nothing else."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

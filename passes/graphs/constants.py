@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import bypass, can_bypass, integers
 
 __all__ = ["FoldConstants"]
@@ -24,7 +25,7 @@ LARGEST_OUTPUT = 1 << 28
 FURTHEST = 2**31 - 1  # as an end, past every axis
 
 
-class FoldConstants(ir.passes.InPlacePass):
+class FoldConstants(GraphPass):
     """Evaluate what is constant, turn every Constant node into an initializer, drop what is unread."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.fate import Fate
 from bnexport.passes.graphs.fold_batch_norm import FoldBatchNorm
 from bnexport.passes.graphs.merge_branches import MergeBranches
@@ -19,7 +20,7 @@ from bnexport.passes.graphs.narrow_conv import NarrowConv
 __all__ = ["Fold"]
 
 
-class Fold(ir.passes.InPlacePass):
+class Fold(GraphPass):
     """Run the folding passes until none of them changes anything.
 
     It ends: every change removes a node, or leaves of an affine one with less to do.
@@ -37,6 +38,11 @@ class Fold(ir.passes.InPlacePass):
             common.RemoveUnusedNodesPass(),
         ]
         self._partly = FoldBatchNorm(record)
+
+    @property
+    def steps(self) -> Sequence[ir.passes.PassBase]:
+        """The passes that it runs."""
+        return self._whole
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold in place."""

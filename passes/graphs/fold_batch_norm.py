@@ -16,6 +16,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, can_undo, is_steady, is_training, read
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.fate import Fate, fate_of, place_of
 from bnexport.passes.graphs.graph import append, bypass
 from bnexport.passes.graphs.in_part import Left, in_part
@@ -27,7 +28,7 @@ from bnexport.passes.graphs.push import Order, push
 __all__ = ["FoldBatchNorm"]
 
 
-class FoldBatchNorm(ir.passes.InPlacePass):
+class FoldBatchNorm(GraphPass):
     """Fold affines back and forward into Conv, ConvTranspose, Gemm, MatMul and embedding tables.
 
     Args:
@@ -42,7 +43,12 @@ class FoldBatchNorm(ir.passes.InPlacePass):
         self._record, self._partly = record, partly
 
     def requires(self, model: ir.Model) -> None:
-        """Refuse a graph whose BatchNorm still trains."""
+        """Refuse a graph whose BatchNorm still trains.
+
+        Raises:
+            PreconditionError: As said, or as for every pass.
+        """
+        super().requires(model)
         for node in ir.traversal.RecursiveGraphIterator(model.graph):
             if node.op_type == "BatchNormalization" and is_training(node):
                 where = module_of(node) or node.outputs[0].name

@@ -19,6 +19,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
 from bnexport.passes.graphs.branch import Branch, of_affine, of_conv
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.fate import Fate, fate_of, place_of
 from bnexport.passes.graphs.graph import bypass, operands
 from bnexport.passes.graphs.naming import Names
@@ -27,7 +28,7 @@ from bnexport.passes.graphs.plan import Plan, absorbed
 __all__ = ["MergeBranches"]
 
 
-class MergeBranches(ir.passes.InPlacePass):
+class MergeBranches(GraphPass):
     """Make one Conv of Conv + Conv, Conv + x and Conv + BatchNormalization over one input.
 
     Args:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, elementwise, read
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import array, is_constant, operands, sizes
 from bnexport.passes.graphs.linear import fixed, vector
 from bnexport.passes.graphs.linear_forward import pads
@@ -21,7 +22,7 @@ from bnexport.passes.graphs.plan import Plan, absorbed
 __all__ = ["NarrowConv"]
 
 
-class NarrowConv(ir.passes.InPlacePass):
+class NarrowConv(GraphPass):
     """Let a Conv read the one channel behind what widens it: Expand, Concat with itself, x * c, x + c."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

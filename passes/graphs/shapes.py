@@ -5,10 +5,12 @@ from __future__ import annotations
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bnexport.passes.graphs.contract import GraphPass
+
 __all__ = ["InferShapes", "NameBatch"]
 
 
-class InferShapes(ir.passes.InPlacePass):
+class InferShapes(GraphPass):
     """Run ONNX shape inference, unless every value has a shape already."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -19,7 +21,7 @@ class InferShapes(ir.passes.InPlacePass):
         return common.ShapeInferencePass(check_type=False, strict_mode=False)(model)
 
 
-class NameBatch(ir.passes.InPlacePass):
+class NameBatch(GraphPass):
     """Call the free first axis of the inputs ``N`` wherever it occurs."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

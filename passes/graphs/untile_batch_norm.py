@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import bypass, is_constant, sizes
 
 __all__ = ["UntileBatchNorm"]
 
 
-class UntileBatchNorm(ir.passes.InPlacePass):
+class UntileBatchNorm(GraphPass):
     """Let BatchNormalization read the value as it is; whose parameters are tiled over the batch."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

@@ -43,7 +43,7 @@ LEDGER = """\
 
 PASSES = """\
   pass           changed  nodes          seconds
-  FoldBatchNorm      yes    312  -> 153    0.250
+  Fold               yes    312  -> 153    0.250
 """
 
 
