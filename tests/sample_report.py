@@ -70,7 +70,7 @@ def facts(**changes: object) -> Facts:
         parity=parity(),
         before=Size(44_700_000, 312),
         after=Size(44_600_000, 153),
-        passes=(PassRun("Fold", True, 0.25, 312, 153),),
+        passes=(PassRun("FoldConstants", True, 0.25, 312, 153),),
         files=(OutputFile(Path("out/resnet.onnx"), "onnx", 44_600_000, "cd" * 32),),
         notes=("1 SyncBatchNorm became BatchNorm2d",),
         seconds={"load": 0.5, "verify": 2.0},

@@ -163,5 +163,5 @@ def test_ledger_and_passes_are_shown_on_demand(bnexport, calls):
     full = bnexport("convert", "m", "--ledger", "--print-passes").out
     assert "stem.bn" not in brief
     assert "stem.bn" in full
-    assert "DropZeroBias" not in brief
-    assert "DropZeroBias" in full
+    assert "FoldConstants" not in brief
+    assert "FoldConstants" in full

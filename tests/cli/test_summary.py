@@ -43,7 +43,7 @@ LEDGER = """\
 
 PASSES = """\
   pass           changed  nodes          seconds
-  Fold               yes    312  -> 153    0.250
+  FoldConstants      yes    312  -> 153    0.250
 """
 
 
