@@ -1,0 +1,519 @@
+"""Graphs as ONNX text, before and after the folding; ``_`` stands for any constant.
+
+Free names in the first text are constants, drawn at random in the shapes that are given (``v*`` positive). An
+adversarial case, where a fold that looks right would be wrong, says so in its name.
+"""
+
+from __future__ import annotations
+
+Case = tuple[str, str, str, dict[str, tuple[int, ...]]]
+
+IMAGE = "(float[N,4,8,8] x) => (float[N,C,H,K] y)"
+SQUARE = "(float[N,8,8,8] x) => (float[N,C,H,K] y)"
+ROWS = "(float[N,6] x) => (float[N,K] y)"
+TOKENS = "(float[N,7,6] x) => (float[N,L,K] y)"
+GREY = "(float[N,1,8,8] x) => (float[N,C,H,K] y)"
+TWO = "(float[N,4,8,8] x) => (float[N,C,H,K] y, float[N,D,I,J] z)"
+
+BN4 = dict.fromkeys(("g", "b", "m", "v"), (4,))
+BN8 = dict.fromkeys(("g", "b", "m", "v"), (8,))
+BN16 = dict.fromkeys(("g", "b", "m", "v"), (16,))
+W4 = {"W": (4, 4, 3, 3)}
+W8 = {"W": (8, 4, 3, 3)}
+NORM = "y = BatchNormalization (a, g, b, m, v)"
+STAYS = "y = BatchNormalization (a, _, _, _, _)"
+
+AXES: dict[str, Case] = {
+    "a_vector_along_width_is_no_channel_scale": (
+        SQUARE,
+        "{ a = Conv (x, W)  y = Mul (a, k) }",
+        "{ a = Conv (x, _)  y = Mul (a, _) }",
+        {"W": (6, 8, 3, 3), "k": (6,)},
+    ),
+    "a_column_along_height_is_no_channel_scale": (
+        SQUARE,
+        "{ a = Conv (x, W)  y = Mul (a, k) }",
+        "{ a = Conv (x, _)  y = Mul (a, _) }",
+        {"W": (6, 8, 3, 3), "k": (6, 1)},
+    ),
+    "tokens_as_many_as_channels": (
+        "(float[N,6,6] x) => (float[N,L,K] y)",
+        "{ a = MatMul (x, W)  y = BatchNormalization (a, g, b, m, v) }",
+        "{ a = MatMul (x, _)  y = BatchNormalization (a, _, _, _, _) }",
+        {"W": (6, 6), **dict.fromkeys(("g", "b", "m", "v"), (6,))},
+    ),
+    "tokens_and_channels_swapped_first": (
+        "(float[N,6,6] x) => (float[N,L,K] y)",
+        "{ t = MatMul (x, W)  a = Transpose <perm=[0,2,1]> (t)  " + NORM + " }",
+        "{ t = MatMul (x, _)  s = Add (t, _)  y = Transpose <perm=[0,2,1]> (s) }",
+        {"W": (6, 6), **dict.fromkeys(("g", "b", "m", "v"), (6,))},
+    ),
+    "a_constant_that_makes_channels": (
+        GREY,
+        "{ a = Conv (x, W)  y = Mul (a, k) }",
+        "{ a = Conv (x, _)  y = Mul (a, _) }",
+        {"W": (1, 1, 3, 3), "k": (5, 1, 1)},
+    ),
+    "a_constant_of_higher_rank": (
+        "(float[6] x) => (float[K,L] y)",
+        "{ a = MatMul (x, W)  y = Add (a, k) }",
+        "{ a = MatMul (x, _)  y = Add (a, _) }",
+        {"W": (6, 4), "k": (3, 4)},
+    ),
+    "a_scale_of_one_element_has_no_axis": (
+        IMAGE,
+        "{ a = Conv (x, W)  y = Mul (a, k) }",
+        "{ y = Conv (x, _) }",
+        {**W4, "k": (1, 1, 1, 1)},
+    ),
+    "a_full_constant_is_no_affine": (
+        IMAGE,
+        "{ a = Conv (x, W)  y = Mul (a, k) }",
+        "{ a = Conv (x, _)  y = Mul (a, _) }",
+        {**W4, "k": (1, 4, 6, 6)},
+    ),
+    "a_position_behind_a_batch_norm": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = Add (p, k)  " + NORM + " }",
+        "{ p = Conv (x, _)  y = Add (p, _) }",
+        {**W4, **BN4, "k": (1, 4, 6, 6)},
+    ),
+    "a_row_vector_of_a_gemm": (
+        ROWS,
+        "{ a = Gemm (x, W)  y = Mul (a, k) }",
+        "{ y = Gemm (x, _) }",
+        {"W": (6, 4), "k": (4,)},
+    ),
+    "a_left_matrix_scales_rows": (
+        "(float[N,6,5] x) => (float[N,L,K] y)",
+        "{ a = MatMul (W, x)  " + NORM + " }",
+        "{ a = MatMul (_, x)  y = Add (a, _) }",
+        {"W": (4, 6), **BN4},
+    ),
+    "an_einsum_label": (
+        TOKENS,
+        '{ t = Einsum <equation="bld,de->bel"> (x, W)  a = Relu (t)  y = Mul (a, v) }',
+        "{ t = Einsum (x, _)  y = Relu (t) }",
+        {"W": (6, 4), "v": (4, 1)},
+    ),
+    "an_einsum_label_that_the_constant_lacks": (
+        "(float[N,4,6] x) => (float[N,L,K] y)",
+        '{ a = Einsum <equation="bld,de->ble"> (x, W)  ' + NORM + " }",
+        "{ a = Einsum (x, _)  y = BatchNormalization (a, _, _, _, _) }",
+        {"W": (6, 4), **BN4},
+    ),
+}
+
+WINDOWS: dict[str, Case] = {
+    "counted_padding_takes_no_shift": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = AveragePool <kernel_shape=[3,3], pads=[1,1,1,1],"
+        " count_include_pad=1> (p)  " + NORM + " }",
+        "{ p = Conv (x, _)  a = AveragePool (p)  y = Add (a, _) }",
+        {**W4, **BN4},
+    ),
+    "uncounted_padding_takes_all": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = AveragePool <kernel_shape=[3,3], pads=[1,1,1,1]> (p)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _, _)  y = AveragePool (p) }",
+        {**W4, **BN4},
+    ),
+    "a_negative_scale_does_not_pass_a_maximum": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = MaxPool <kernel_shape=[2,2]> (p)  " + NORM + " }",
+        "{ p = Conv (x, _, _)  a = MaxPool (p)  y = Mul (a, _) }",
+        {**W4, **BN4},
+    ),
+    "a_maximum_over_everything": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = GlobalMaxPool (p)  y = Mul (a, v) }",
+        "{ p = Conv (x, _)  y = GlobalMaxPool (p) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+    "zeros_that_are_padded_in": (
+        IMAGE,
+        "{ p = Conv (x, W)  w = Constant <value = int64[8] {0,0,1,1,0,0,1,1}> ()  a = Pad (p, w)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _)  a = Pad (p, _)  y = Add (a, _) }",
+        {**W4, **BN4},
+    ),
+    "ones_that_are_padded_in": (
+        IMAGE,
+        "{ p = Conv (x, W)  w = Constant <value = int64[8] {0,0,1,1,0,0,1,1}> ()"
+        "  o = Constant <value = float {1.0}> ()  a = Pad (p, w, o)  " + NORM + " }",
+        "{ p = Conv (x, _)  a = Pad (p, _, _)  " + STAYS + " }",
+        {**W4, **BN4},
+    ),
+    "channels_that_are_padded_in": (
+        IMAGE,
+        "{ p = Conv (x, W)  w = Constant <value = int64[8] {0,2,0,0,0,2,0,0}> ()  a = Pad (p, w)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _)  a = Pad (p, _)  " + STAYS + " }",
+        {**W4, **BN8},
+    ),
+    "a_reflected_border": (
+        IMAGE,
+        "{ p = Conv (x, W)  w = Constant <value = int64[8] {0,0,1,1,0,0,1,1}> ()"
+        '  a = Pad <mode="reflect"> (p, w)  ' + NORM + " }",
+        "{ p = Conv (x, _, _)  y = Pad (p, _) }",
+        {**W4, **BN4},
+    ),
+    "a_sum_spreads_the_shift": (
+        IMAGE,
+        "{ p = Conv (x, W)  w = Constant <value = int64[2] {2,3}> ()  a = ReduceSum (p, w)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _, _)  y = ReduceSum (p, _) }",
+        {**W4, **BN4},
+    ),
+    "a_sum_over_a_free_axis_takes_the_scale": (
+        "(float[N,4,8,L] x) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  w = Constant <value = int64[2] {2,3}> ()  a = ReduceSum (p, w)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _)  a = ReduceSum (p, _)  y = Add (a, _) }",
+        {"W": (4, 4, 1, 1), **BN4},
+    ),
+    "a_mean_over_the_channels": (
+        IMAGE,
+        "{ p = Conv (x, W)  w = Constant <value = int64[1] {1}> ()  a = ReduceMean (p, w)  "
+        + "y = BatchNormalization (a, g, b, m, v) }",
+        "{ p = Conv (x, _)  a = ReduceMean (p, _)  y = BatchNormalization (a, _, _, _, _) }",
+        {**W4, **dict.fromkeys(("g", "b", "m", "v"), (1,))},
+    ),
+    "cubic_weights_sum_to_1": (
+        IMAGE,
+        "{ p = Conv (x, W)  w = Constant <value = float[4] {1,1,2,2}> ()"
+        '  a = Resize <mode="cubic"> (p, , w)  ' + NORM + " }",
+        "{ p = Conv (x, _, _)  y = Resize (p, , _) }",
+        {**W4, **BN4},
+    ),
+    "outside_the_picture_there_are_zeros": (
+        "(float[N,4,8,8] x, float[N,5,5,2] at) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  a = GridSample (p, at)  " + NORM + " }",
+        "{ p = Conv (x, _)  a = GridSample (p, at)  y = Add (a, _) }",
+        {**W4, **BN4},
+    ),
+    "a_negative_slope_is_no_matter": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = LeakyRelu <alpha=-0.5> (p)  y = Mul (a, v) }",
+        "{ p = Conv (x, _)  y = LeakyRelu (p) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+    "a_negative_scale_does_not_pass_a_relu": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = Relu (p)  y = Mul (a, k) }",
+        "{ p = Conv (x, _)  a = Relu (p)  y = Mul (a, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_clip_is_not_homogeneous": (
+        IMAGE,
+        "{ p = Conv (x, W)  o = Constant <value = float {0.0}> ()"
+        "  i = Constant <value = float {6.0}> ()  a = Clip (p, o, i)  y = Mul (a, v) }",
+        "{ p = Conv (x, _)  a = Clip (p, _, _)  y = Mul (a, _) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+}
+
+BRANCHES: dict[str, Case] = {
+    "three_kernels_and_the_input": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  n = BatchNormalization (p, g, b, m, v)  q = Conv (x, U)"
+        "  s = Add (n, q)  i = BatchNormalization (x, g, b, m, v)  y = Add (s, i) }",
+        "{ y = Conv <pads=[1,1,1,1]> (x, _, _) }",
+        {**W4, "U": (4, 4, 1, 1), **BN4},
+    ),
+    "strides_differ": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, W)  q = MaxPool <kernel_shape=[1,1],"
+        " strides=[2,2]> (x)  y = Add (p, q) }",
+        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, _)  q = MaxPool (x)  y = Add (p, q) }",
+        W4,
+    ),
+    "two_strided_branches": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, W)  q = Conv <strides=[2,2]> (x, U)"
+        "  y = Add (p, q) }",
+        "{ y = Conv <pads=[1,1,1,1], strides=[2,2]> (x, _) }",
+        {**W4, "U": (4, 4, 1, 1)},
+    ),
+    "the_smaller_kernel_off_centre": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  q = Conv <pads=[0,0,1,1]> (x, U)  y = Add (p, q) }",
+        "{ y = Conv <pads=[1,1,1,1]> (x, _) }",
+        {**W4, "U": (4, 4, 2, 2)},
+    ),
+    "a_skip_that_would_broadcast": (
+        "(float[N,1,8,8] x) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  y = Add (p, x) }",
+        "{ p = Conv (x, _)  y = Add (p, x) }",
+        {"W": (4, 1, 1, 1)},
+    ),
+    "a_skip_over_depthwise_and_dense": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1], group=4> (x, W)  q = Conv <pads=[1,1,1,1]> (x, U)"
+        "  s = Add (p, q)  y = Add (x, s) }",
+        "{ y = Conv <pads=[1,1,1,1]> (x, _) }",
+        {"W": (4, 1, 3, 3), "U": (4, 4, 3, 3)},
+    ),
+    "depthwise_beside_pointwise_would_cost_more": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1], group=4> (x, W)  q = Conv (x, U)  y = Add (p, q) }",
+        "{ p = Conv <pads=[1,1,1,1], group=4> (x, _)  q = Conv (x, _)  y = Add (p, q) }",
+        {"W": (4, 1, 3, 3), "U": (4, 4, 1, 1)},
+    ),
+    "a_row_and_a_column_would_cost_more": (
+        IMAGE,
+        "{ p = Conv <pads=[0,1,0,1]> (x, W)  q = Conv <pads=[1,0,1,0]> (x, U)  y = Add (p, q) }",
+        "{ p = Conv <pads=[0,1,0,1]> (x, _)  q = Conv <pads=[1,0,1,0]> (x, _)  y = Add (p, q) }",
+        {"W": (4, 4, 1, 3), "U": (4, 4, 3, 1)},
+    ),
+    "a_row_and_a_column_beside_a_square": (
+        IMAGE,
+        "{ p = Conv <pads=[0,1,0,1]> (x, W)  q = Conv <pads=[1,0,1,0]> (x, U)  s = Add (p, q)"
+        "  r = Conv <pads=[1,1,1,1]> (x, V)  y = Add (s, r) }",
+        "{ y = Conv <pads=[1,1,1,1]> (x, _) }",
+        {"W": (4, 4, 1, 3), "U": (4, 4, 3, 1), "V": (4, 4, 3, 3)},
+    ),
+    "taps_on_another_grid": (
+        IMAGE,
+        "{ p = Conv <pads=[2,2,2,2], dilations=[2,2]> (x, W)  q = Conv <pads=[1,1,1,1]> (x, U)"
+        "  y = Add (p, q) }",
+        "{ p = Conv <pads=[2,2,2,2], dilations=[2,2]> (x, _)  q = Conv <pads=[1,1,1,1]> (x, _)"
+        "  y = Add (p, q) }",
+        {"W": (4, 4, 3, 3), "U": (4, 4, 3, 3)},
+    ),
+    "taps_on_a_coarser_grid": (
+        IMAGE,
+        "{ p = Conv <pads=[2,2,2,2], dilations=[2,2]> (x, W)  q = Conv (x, U)  y = Sub (q, p) }",
+        "{ y = Conv <pads=[2,2,2,2], dilations=[2,2]> (x, _) }",
+        {"W": (4, 4, 3, 3), "U": (4, 4, 1, 1)},
+    ),
+    "a_branch_that_is_read_elsewhere": (
+        TWO,
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  q = Conv (x, U)  y = Add (p, q)  z = Relu (q) }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _)  q = Conv (x, _)  y = Add (p, q)  z = Relu (q) }",
+        {**W4, "U": (4, 4, 1, 1)},
+    ),
+    "branches_of_two_inputs": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  q = Conv (u, W)  y = Add (p, q) }",
+        "{ p = Conv (x, _)  q = Conv (u, _)  y = Add (p, q) }",
+        W4,
+    ),
+    "one_branch_twice": (
+        IMAGE,
+        "{ p = Conv (x, W)  y = Add (p, p) }",
+        "{ p = Conv (x, _)  y = Add (p, p) }",
+        W4,
+    ),
+    "a_norm_behind_a_sum_with_the_input": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1], group=4> (x, W)  a = Add (p, x)  " + NORM + " }",
+        "{ y = Conv <pads=[1,1,1,1], group=4> (x, _, _) }",
+        {"W": (4, 1, 3, 3), **BN4},
+    ),
+    "a_scalar_of_the_input": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  i = Mul (x, k)  y = Sub (i, p) }",
+        "{ y = Conv <pads=[1,1,1,1]> (x, _) }",
+        {**W4, "k": ()},
+    ),
+    "a_vector_along_width_of_the_input": (
+        "(float[N,4,4,4] x) => (float[N,C,H,K] y)",
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  i = Mul (x, k)  y = Add (i, p) }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _)  i = Mul (x, _)  y = Add (i, p) }",
+        {**W4, "k": (4,)},
+    ),
+}
+
+READERS: dict[str, Case] = {
+    "two_readers_that_agree_by_parts": (
+        SQUARE,
+        "{ p = Conv (x, W)  q, r = Split <axis=1, num_outputs=2> (p)  a = Concat <axis=1> (r, q)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _, _)  q, r = Split <axis=1, num_outputs=2> (p)  y = Concat <axis=1> (r, q) }",
+        {"W": (8, 8, 3, 3), **BN8},
+    ),
+    "two_readers_that_differ": (
+        TWO,
+        "{ a = Conv (x, W)  " + NORM + "  z = Sigmoid (a) }",
+        "{ a = Conv (x, _)  " + STAYS + "  z = Sigmoid (a) }",
+        {**W4, **BN4},
+    ),
+    "a_reader_that_takes_the_inverse": (
+        TWO,
+        "{ a = Conv (x, W)  n = BatchNormalization (a, g, b, m, v)  y = Relu (n)  z = Conv (a, U) }",
+        "{ a = Conv (x, _, _)  y = Relu (a)  z = Conv (a, _, _) }",
+        {**W4, "U": (5, 4, 3, 3), **BN4},
+    ),
+    "a_padded_reader_cannot_take_the_inverse": (
+        TWO,
+        "{ a = Conv (x, W)  n = BatchNormalization (a, g, b, m, v)  y = Relu (n)"
+        "  z = Conv <pads=[1,1,1,1]> (a, U) }",
+        "{ a = Conv (x, _)  n = BatchNormalization (a, _, _, _, _)  y = Relu (n)"
+        "  z = Conv <pads=[1,1,1,1]> (a, _) }",
+        {**W4, "U": (5, 4, 3, 3), **BN4},
+    ),
+    "a_feature_that_two_norms_read": (
+        IMAGE,
+        "{ p = Conv (x, W)  n = BatchNormalization (p, g, b, m, v)  r = Relu (n)"
+        "  f = Conv <pads=[1,1,1,1]> (r, W)  a = Concat <axis=1> (p, f)"
+        "  l = BatchNormalization (a, gg, bb, mm, vv)  y = Relu (l) }",
+        "{ p = Conv (x, _, _)  n = BatchNormalization (p, _, _, _, _)  r = Relu (n)"
+        "  f = Conv <pads=[1,1,1,1]> (r, _, _)  a = Concat <axis=1> (p, f)  y = Relu (a) }",
+        {**W4, **BN4, **dict.fromkeys(("gg", "bb", "mm", "vv"), (8,))},
+    ),
+    "a_shared_weight_folds_for_each": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y, float[N,D,I,J] z)",
+        "{ a = Conv (x, W)  " + NORM + "  z = Conv (u, W) }",
+        "{ y = Conv (x, _, _)  z = Conv (u, _) }",
+        {**W4, **BN4},
+    ),
+    "a_gemm_that_two_read": (
+        "(float[N,6] x) => (float[N,K] y, float[N,L] z)",
+        "{ a = Gemm (x, W)  y = Mul (a, k)  z = Relu (a) }",
+        "{ a = Gemm (x, _)  y = Mul (a, _)  z = Relu (a) }",
+        {"W": (6, 4), "k": (4,)},
+    ),
+    "the_input_normalised_for_two_convs": (
+        TWO,
+        "{ n = BatchNormalization (x, g, b, m, v)  y = Conv (n, W)  z = Conv (n, U) }",
+        "{ y = Conv (x, _, _)  z = Conv (x, _, _) }",
+        {**W4, "U": (5, 4, 1, 1), **BN4},
+    ),
+    "the_input_normalised_for_a_conv_and_a_relu": (
+        TWO,
+        "{ n = BatchNormalization (x, g, b, m, v)  y = Conv (n, W)  z = Relu (n) }",
+        "{ n = BatchNormalization (x, _, _, _, _)  y = Conv (n, _)  z = Relu (n) }",
+        {**W4, **BN4},
+    ),
+    "a_part_of_a_concat_goes_on": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ n = BatchNormalization (x, g, b, m, v)  r = Relu (u)  c = Concat <axis=1> (r, n)"
+        "  y = Conv (c, W) }",
+        "{ r = Relu (u)  c = Concat <axis=1> (r, x)  y = Conv (c, _, _) }",
+        {"W": (5, 8, 3, 3), **BN4},
+    ),
+    "a_concat_along_width": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ n = BatchNormalization (x, g, b, m, v)  c = Concat <axis=3> (u, n)  y = Conv (c, W) }",
+        "{ n = BatchNormalization (x, _, _, _, _)  c = Concat <axis=3> (u, n)  y = Conv (c, _) }",
+        {**W4, **BN4},
+    ),
+}
+
+SPELLINGS: dict[str, Case] = {
+    "a_grey_picture_normalised_for_three_channels": (
+        GREY,
+        "{ c = Sub (x, m)  d = Div (c, v)  y = Conv (d, W) }",
+        "{ y = Conv (x, _, _) }",
+        {"m": (1, 3, 1, 1), "v": (1, 3, 1, 1), "W": (5, 3, 3, 3)},
+    ),
+    "a_grey_picture_before_a_padded_conv": (
+        GREY,
+        "{ d = Mul (x, k)  y = Conv <pads=[1,1,1,1]> (d, W) }",
+        "{ y = Conv <pads=[1,1,1,1]> (x, _) }",
+        {"k": (1, 3, 1, 1), "W": (5, 3, 3, 3)},
+    ),
+    "a_grey_picture_shifted_before_a_padded_conv": (
+        GREY,
+        "{ d = Sub (x, m)  y = Conv <pads=[1,1,1,1]> (d, W) }",
+        "{ d = Sub (x, _)  y = Conv <pads=[1,1,1,1]> (d, _) }",
+        {"m": (1, 3, 1, 1), "W": (5, 3, 3, 3)},
+    ),
+    "a_row_of_affines_that_must_stay": (
+        IMAGE,
+        "{ s = Sigmoid (x)  c = Sub (s, m)  d = Div (c, v)  e = Mul (d, g)  f = Add (e, b)"
+        "  y = Relu (f) }",
+        "{ s = Sigmoid (x)  f = BatchNormalization (s, _, _, _, _)  y = Relu (f) }",
+        dict.fromkeys(("m", "v", "g", "b"), (4, 1, 1)),
+    ),
+    "a_row_of_scales_along_width": (
+        IMAGE,
+        "{ s = Sigmoid (x)  c = Mul (s, k)  d = Div (c, v)  y = Relu (d) }",
+        "{ s = Sigmoid (x)  d = Mul (s, _)  y = Relu (d) }",
+        dict.fromkeys(("k", "v"), (8,)),
+    ),
+    "affines_along_two_axes_are_two": (
+        IMAGE,
+        "{ s = Sigmoid (x)  c = Mul (s, k)  d = Mul (c, v)  y = Relu (d) }",
+        "{ s = Sigmoid (x)  c = Mul (s, _)  d = Mul (c, _)  y = Relu (d) }",
+        {"k": (8,), "v": (4, 1, 1)},
+    ),
+    "a_negated_conv": (
+        IMAGE,
+        "{ p = Conv (x, W, c)  y = Neg (p) }",
+        "{ y = Conv (x, _, _) }",
+        {**W4, "c": (4,)},
+    ),
+    "a_division_of_one_by_it_is_no_affine": (
+        IMAGE,
+        "{ p = Conv (x, W)  y = Div (k, p) }",
+        "{ p = Conv (x, _)  y = Div (_, p) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "it_divides_by_0": (
+        IMAGE,
+        "{ p = Conv (x, W)  k = Constant <value = float[1] {0.0}> ()  y = Div (p, k) }",
+        "{ p = Conv (x, _)  y = Div (p, _) }",
+        W4,
+    ),
+    "a_default_is_no_constant": (
+        "(float[N,4,8,8] x, float[4,1,1] k) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  y = Mul (p, k) }",
+        "{ p = Conv (x, _)  y = Mul (p, k) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "picked_channels": (
+        IMAGE,
+        "{ p = Conv (x, W)  i = Constant <value = int64[4] {2,0,3,1}> ()"
+        "  a = Gather <axis=1> (p, i)  " + NORM + " }",
+        "{ p = Conv (x, _, _)  y = Gather <axis=1> (p, _) }",
+        {**W4, **BN4},
+    ),
+    "a_channel_picked_twice": (
+        IMAGE,
+        "{ p = Conv (x, W)  i = Constant <value = int64[4] {2,0,2,1}> ()"
+        "  a = Gather <axis=1> (p, i)  " + NORM + " }",
+        "{ p = Conv (x, _)  a = Gather <axis=1> (p, _)  " + STAYS + " }",
+        {**W4, **BN4},
+    ),
+    "pixels_into_channels": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  a = SpaceToDepth <blocksize=2> (p)  " + NORM + " }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _)  a = SpaceToDepth (p)  " + STAYS + " }",
+        {**W4, **BN16},
+    ),
+    "an_instance_norm_takes_it": (
+        IMAGE,
+        "{ a = InstanceNormalization (x, h, c)  " + NORM + " }",
+        "{ y = InstanceNormalization (x, _, _) }",
+        {"h": (4,), "c": (4,), **BN4},
+    ),
+    "a_layer_norm_over_other_axes": (
+        "(float[N,4,8] x) => (float[N,C,H] y)",
+        "{ a = LayerNormalization (x, h, c)  " + NORM + " }",
+        "{ a = LayerNormalization (x, _, _)  " + STAYS + " }",
+        {"h": (8,), "c": (8,), **BN4},
+    ),
+    "a_transposed_conv_takes_a_scale": (
+        IMAGE,
+        "{ r = Relu (x)  s = Mul (r, k)  y = ConvTranspose <strides=[2,2]> (s, W) }",
+        "{ r = Relu (x)  y = ConvTranspose <strides=[2,2]> (r, _) }",
+        {"W": (4, 5, 2, 2), "k": (4, 1, 1)},
+    ),
+    "a_transposed_conv_takes_no_shift": (
+        IMAGE,
+        "{ r = Relu (x)  s = Add (r, k)  y = ConvTranspose <strides=[2,2]> (s, W) }",
+        "{ r = Relu (x)  s = Add (r, _)  y = ConvTranspose <strides=[2,2]> (s, _) }",
+        {"W": (4, 5, 2, 2), "k": (4, 1, 1)},
+    ),
+}
+
+CASES: dict[str, Case] = {**AXES, **WINDOWS, **BRANCHES, **READERS, **SPELLINGS}
