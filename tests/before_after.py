@@ -400,6 +400,29 @@ READERS: dict[str, Case] = {
         "{ r = Relu (u)  c = Concat <axis=1> (r, x)  y = Conv (c, _, _) }",
         {"W": (5, 8, 3, 3), **BN4},
     ),
+    "a_residual_stream_is_shifted_once": (
+        IMAGE,
+        "{ p = Conv (x, W)  n = BatchNormalization (p, v, b, m, v)  r = Relu (n)"
+        "  c = Conv <pads=[1,1,1,1]> (r, W)  d = Conv (c, U)  s = Add (p, d)"
+        "  k = BatchNormalization (s, vv, b, g, v)  t = Relu (k)  y = Conv (t, W) }",
+        "{ p = Conv (x, _, _)  r = Relu (p)  c = Conv <pads=[1,1,1,1]> (r, _)  d = Conv (c, _, _)"
+        "  s = Add (p, d)  t = Relu (s)  y = Conv (t, _) }",
+        {**W4, "U": (4, 4, 1, 1), **BN4, "vv": (4,)},
+    ),
+    "a_residual_stream_with_negative_scales": (
+        IMAGE,
+        "{ p = Conv (x, W)  n = BatchNormalization (p, g, b, m, v)  r = Relu (n)"
+        "  c = Conv <pads=[1,1,1,1]> (r, W)  s = Add (p, c)  y = Relu (s) }",
+        "{ p = Conv (x, _)  n = BatchNormalization (p, _, _, _, _)  r = Relu (n)"
+        "  c = Conv <pads=[1,1,1,1]> (r, _)  s = Add (p, c)  y = Relu (s) }",
+        {**W4, **BN4},
+    ),
+    "a_shift_on_both_sides_of_a_sum": (
+        IMAGE,
+        "{ r = Relu (x)  s = Add (r, k)  t = Sub (x, s)  y = Conv (t, W) }",
+        "{ r = Relu (x)  t = Sub (x, r)  y = Conv (t, _, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
     "a_concat_along_width": (
         "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
         "{ n = BatchNormalization (x, g, b, m, v)  c = Concat <axis=3> (u, n)  y = Conv (c, W) }",
@@ -469,6 +492,40 @@ SPELLINGS: dict[str, Case] = {
         "{ p = Conv (x, W)  y = Mul (p, k) }",
         "{ p = Conv (x, _)  y = Mul (p, k) }",
         {**W4, "k": (4, 1, 1)},
+    ),
+    "shuffled_channels": (
+        SQUARE,
+        "{ p = Conv <group=2> (x, W)  i = Constant <value = int64[5] {0,2,4,6,6}> ()"
+        "  j = Constant <value = int64[4] {0,8,6,6}> ()  q = Reshape (p, i)"
+        "  r = Transpose <perm=[0,2,1,3,4]> (q)  a = Reshape (r, j)  " + NORM + " }",
+        "{ p = Conv <group=2> (x, _, _)  q = Reshape (p, _)  r = Transpose (q)  y = Reshape (r, _) }",
+        {"W": (8, 4, 3, 3), **BN8},
+    ),
+    "shuffled_channels_before_a_conv": (
+        SQUARE,
+        "{ e = Relu (x)  n = BatchNormalization (e, g, b, m, v)"
+        "  i = Constant <value = int64[5] {0,4,2,8,8}> ()"
+        "  j = Constant <value = int64[4] {0,8,8,8}> ()  q = Reshape (n, i)"
+        "  r = Transpose <perm=[0,2,1,3,4]> (q)  a = Reshape (r, j)  y = Conv (a, W) }",
+        "{ e = Relu (x)  q = Reshape (e, _)  r = Transpose (q)  a = Reshape (r, _)  y = Conv (a, _, _) }",
+        {"W": (5, 8, 3, 3), **BN8},
+    ),
+    "a_shuffle_that_takes_pixels_along": (
+        "(float[N,4,4,4] x) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  i = Constant <value = int64[4] {0,4,4,4}> ()"
+        "  q = Reshape (p, i)  r = Transpose <perm=[0,2,1,3]> (q)  a = Reshape (r, i)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _)  q = Reshape (p, _)  r = Transpose (q)  a = Reshape (r, _)  "
+        + STAYS
+        + " }",
+        {"W": (4, 4, 1, 1), **BN4},
+    ),
+    "a_picture_normalised_before_a_padded_conv": (
+        IMAGE,
+        "{ c = Mul (x, k)  d = Sub (c, m)  e = Div (d, v)  y = Conv <pads=[1,1,1,1]> (e, W) }",
+        "{ e = Add (x, _)  y = Conv <pads=[1,1,1,1]> (e, _) }",
+        {**W4, "k": (), "m": (4, 1, 1), "v": (4, 1, 1)},
     ),
     "picked_channels": (
         IMAGE,

@@ -3,7 +3,7 @@
 1. From the last node to the first, so that affines in a row are composed before anything is rounded.
 2. The whole goes back into what feeds it; else forward into all that read it, unless that would cancel.
 3. Else, when it may cost something, back, where other readers of what feeds it can take up the inverse;
-4. or the part that can go, goes, and one operator stays (`in_part`).
+4. or taken apart: the shift back, the scale forward; or one of them, and one operator stays (`in_part`).
 5. A BatchNorm that finds no linear operator merges with a BatchNorm beside it, or stays as it is.
 
 The arithmetic is exact over the reals, done in float64, and rounded once to the weight's type.
@@ -19,7 +19,7 @@ from bnexport.passes.graphs.affine import ChannelAffine, can_undo, is_steady, is
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.fate import Fate, fate_of, place_of
 from bnexport.passes.graphs.graph import append, bypass
-from bnexport.passes.graphs.in_part import Left, in_part
+from bnexport.passes.graphs.in_part import Left, apart, in_part
 from bnexport.passes.graphs.naming import Names, module_of
 from bnexport.passes.graphs.plan import Plan
 from bnexport.passes.graphs.pull import pull
@@ -90,8 +90,11 @@ class FoldBatchNorm(GraphPass):
         if is_steady(node, affine):
             onward = pull(node.outputs[0], affine, order)
         if isinstance(onward, str) and self._partly and can_undo(node):
-            undone = push(node, index, affine, order, undo=True)
-            onward = undone if isinstance(undone, Plan) else onward
+            for other in (
+                push(node, index, affine, order, undo=True),
+                apart(node, index, affine, order),
+            ):
+                onward = other if isinstance(onward, str) and isinstance(other, Plan) else onward
         if isinstance(onward, Plan):
             return self._carry_out(onward, node, index, names)
         for left, plan in in_part(node, index, affine, order) if self._partly else ():

@@ -19,7 +19,7 @@ from bnexport.passes.graphs.plan import Plan
 from bnexport.passes.graphs.pull import pull
 from bnexport.passes.graphs.push import Order, push
 
-__all__ = ["Left", "in_part"]
+__all__ = ["Left", "apart", "in_part"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,21 @@ class Left:
     operator: str
     vector: Array
     axis: int | None
+
+
+def apart(node: ir.Node, index: int, affine: ChannelAffine, order: Order) -> Plan | str:
+    """The shift back, where other readers of what feeds it may take up the inverse, and the scale forward.
+
+    So the stream of a pre-activation ResNet is shifted once and for all, by the biases of what adds to it.
+    """
+    if bool(np.any(affine.scale == 0)) or not (affine.scales and affine.shifts):
+        return "it cannot be taken apart"
+    shift = ChannelAffine(affine.axis, np.ones_like(affine.scale), affine.shift / affine.scale)
+    onward = pull(node.outputs[0], affine.scaling, order)
+    back = push(node, index, shift, order, undo=True) if isinstance(onward, Plan) else ""
+    if isinstance(onward, str) or isinstance(back, str):
+        return back or str(onward)
+    return back.beside(onward)
 
 
 def in_part(

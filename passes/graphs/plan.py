@@ -61,10 +61,12 @@ class Step:
     Attributes:
         onward: Which of its inputs (on the way back) or outputs (forward) must become affine, and how.
         plan: What is done to the node itself.
+        through: The node that stands for it there, where several in a row are passed in one.
     """
 
     onward: tuple[tuple[int, ChannelAffine], ...] = ()
     plan: Plan = Plan()
+    through: ir.Node | None = None
 
 
 def composed(node: ir.Node, index: int) -> Plan:

@@ -4,7 +4,7 @@ What a node is given on its inputs it passes on once all of them are known: from
 Every reader takes it or none does. Between them an affine moves by the rules of `moves`, turned round; where
 branches meet, `_meet` says what comes of it:
 
-    a(u) + v            nothing, unless v comes with the same scale
+    a(u) + v            a shift alone, unless v comes with the same scale
     a(u) * v, a(u) / v  a scale alone
     concat(a(u), v)     a, with 1 and 0 over the channels of v
     split(a(u))         to each part its own
@@ -19,6 +19,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
+from bnexport.passes.graphs.channel_shuffle import shuffle_behind
 from bnexport.passes.graphs.graph import is_constant, is_read, operands, sizes
 from bnexport.passes.graphs.linear_forward import ABSORB_FORWARD
 from bnexport.passes.graphs.moves import FORWARD
@@ -107,7 +108,8 @@ class _Walk:
         if not self.grows and len(step.plan.edits) > 1:
             return f"an Add would stay behind the {node.op_type}"
         self.plan += Plan(touched=(node,)) + step.plan
-        obstacles = [self.give_all(node.outputs[place], affine) for place, affine in step.onward]
+        last = step.through or node
+        obstacles = [self.give_all(last.outputs[place], affine) for place, affine in step.onward]
         return next(filter(None, obstacles), "")
 
 
@@ -123,12 +125,14 @@ def _steps(node: ir.Node, given: Given) -> Steps:
         return f"a {node.op_type} reads it twice"
     (index, affine), found = next(iter(given.items())), list[Step]()
     reason = f"{node.op_type} comes behind it, which is not linear"
-    for rule in (_compose, _absorb, _move):
+    for rule in (_compose, _absorb, _shuffle, _move):
         match rule(node, index, affine):
             case str(obstacle):
                 reason = obstacle
             case Step() as step:
                 found.append(step)
+                if rule is _shuffle:
+                    break
             case None:
                 pass
     return found or reason
@@ -159,6 +163,13 @@ def _absorb(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | No
     return Step((), plan)
 
 
+def _shuffle(node: ir.Node, index: int, affine: ChannelAffine) -> Step | None:
+    found = shuffle_behind(node) if affine.axis == 1 and index == 0 else None
+    if found is None:
+        return None
+    return Step(((0, affine.at(1, found[1])),), through=found[0])
+
+
 def _move(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | None:
     rule = FORWARD.get(node.op_type)
     if rule is None or index != 0 or any(map(is_read, node.outputs[1:])):
@@ -168,17 +179,18 @@ def _move(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | None
 
 
 def _sum(node: ir.Node, given: Given) -> Steps | None:
-    """Add and Sub of two values that come with the same scale."""
+    """Add and Sub of two values that come with the same scale; a value as it is has scale 1."""
     if any(map(is_constant, node.inputs)):
         return None
-    if len(given) < 2 or any(value.shape != node.outputs[0].shape for value in operands(node)):
+    if any(value.shape != node.outputs[0].shape for value in operands(node)):
+        return f"the {node.op_type} behind it broadcasts"
+    axis = next(iter(given.values())).axis
+    left, right = (given.get(side, ChannelAffine.identity().on(axis)) for side in (0, 1))
+    if left.axis != right.axis or not np.all(left.scale == right.scale):
         return f"{node.op_type} comes behind it, whose other side does not scale with it"
-    left, right = given[0], given[1]
-    if not left.scaling.like(right.scaling):
-        return f"{node.op_type} comes behind it, whose sides differ in scale"
     sign = 1 if node.op_type == "Add" else -1
-    total = ChannelAffine(left.axis, left.scale, left.shift + sign * right.shift)
-    return [Step(((0, total),))]
+    scale, shift = np.broadcast_arrays(left.scale * right.scale**0, left.shift + sign * right.shift)
+    return [Step(((0, ChannelAffine(axis, scale, shift)),))]
 
 
 def _product(node: ir.Node, given: Given) -> Steps | None:

@@ -110,7 +110,8 @@ class _Walk:
             return ways
         step = ways[self.picks.pick(len(ways))]
         self.plan += Plan(touched=(node,)) + step.plan
-        obstacles = [self.ask(node, index, affine) for index, affine in step.onward]
+        asking = step.through or node
+        obstacles = [self.ask(asking, index, affine) for index, affine in step.onward]
         return next(filter(None, obstacles), "")
 
     def combined(self, value: ir.Value, root: ir.Node) -> ChannelAffine | str:
@@ -138,12 +139,25 @@ class _Walk:
         plan = self.plan + Plan(touched=(root,))
         for reader, index in silent:
             back = pull_into(reader, index, affine.inverse(), self.order, grows=False)
+            if isinstance(back, str):
+                back = self.balanced(reader, index, affine) or back
             both = back if isinstance(back, str) else plan.beside(back)
             if isinstance(both, str):
                 return f"another reader needs it as it is: {both}"
             plan = both
         self.plan = plan
         return affine
+
+    def balanced(self, reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | None:
+        """U + v = (u + t) + (v - t): the other side of a sum takes up what a shift of this one adds."""
+        shapes = [value.shape for value in (*reader.inputs, *reader.outputs) if value is not None]
+        if reader.op_type not in ("Add", "Sub") or affine.scales or len(shapes) != 3:
+            return None
+        if any(shape != shapes[0] for shape in shapes) or shapes[0] is None:
+            return None
+        other = affine.inverse() if reader.op_type == "Add" else affine
+        plan = push(reader, 1 - index, other, self.order)
+        return plan if isinstance(plan, Plan) else None
 
 
 def _spread(vector: Array, axis: int | None, rank: int) -> Array:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
+from bnexport.passes.graphs.channel_shuffle import shuffle_before
 from bnexport.passes.graphs.graph import is_constant, is_read, operands, sizes
 from bnexport.passes.graphs.linear import ABSORB, WITHOUT_BIAS
 from bnexport.passes.graphs.moves import BACK
@@ -38,7 +40,7 @@ def steps(node: ir.Node, wanted: Sequence[tuple[ir.Value, ChannelAffine]]) -> St
         return f"the {node.op_type} before it has several outputs"
     affine = wanted[0][1]
     reason, found = f"{node.op_type} comes before it, which is not linear", list[Step]()
-    for rule in (_compose, _absorb, _split, _move):
+    for rule in (_compose, _absorb, _split, _shuffle, _move):
         match rule(node, affine):
             case str(obstacle):
                 reason = obstacle
@@ -70,6 +72,16 @@ def _compose(node: ir.Node, affine: ChannelAffine) -> Steps | None:
 def _split(node: ir.Node, affine: ChannelAffine) -> Steps | None:
     rule = _SPLITS.get(node.op_type)
     return rule(node, affine) if rule else None
+
+
+def _shuffle(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+    found = shuffle_before(node) if affine.axis == 1 else None
+    if found is None:
+        return None
+    first, index = found
+    back = np.empty_like(index)
+    back[index] = np.arange(len(index))
+    return [Step(((0, affine.at(1, back)),), through=first)]
 
 
 def _move(node: ir.Node, affine: ChannelAffine) -> Steps | None:

@@ -1,0 +1,81 @@
+"""Channel shuffle: Reshape, Transpose and Reshape that only put the channels in another order.
+
+    (N, C, ...) -> (N, a, b, ...) -> (N, b, a, ...) -> (N, C, ...)
+
+An affine passes the three in one, permuted as they are; between them it would run along two axes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from bnexport.passes.graphs.graph import Indices, sizes
+
+__all__ = ["shuffle_before", "shuffle_behind"]
+
+
+def shuffle_before(last: ir.Node) -> tuple[ir.Node, Indices] | None:
+    """The first node of a shuffle that ends in ``last``, and which input channel each output channel is."""
+    turn = _feeding(last, "Transpose")
+    first = _feeding(turn, "Reshape") if turn is not None else None
+    if turn is None or first is None or last.op_type != "Reshape":
+        return None
+    index = _order(first, turn, last)
+    return None if index is None else (first, index)
+
+
+def shuffle_behind(first: ir.Node) -> tuple[ir.Node, Indices] | None:
+    """The last node of a shuffle that starts with ``first``, and which input channel each output channel is."""
+    turn = _only_reader(first)
+    last = _only_reader(turn) if turn is not None and turn.op_type == "Transpose" else None
+    found = shuffle_before(last) if last is not None else None
+    return (last, found[1]) if last is not None and found and found[0] is first else None
+
+
+def _order(first: ir.Node, turn: ir.Node, last: ir.Node) -> Indices | None:
+    source, result = first.inputs[0], last.outputs[0]
+    inner, shape = sizes(first.outputs[0]), sizes(result)
+    if source is None or source.shape is None or source.shape != result.shape:
+        return None
+    if inner is None or shape is None or len(shape) < 2 or shape[1] is None:
+        return None
+    factors = _factors(inner, shape[1])
+    perm = list(turn.attributes.get_ints("perm", tuple(reversed(range(len(inner))))))
+    rest = list(range(factors + 1, len(inner)))
+    if not factors or perm[0] != 0 or perm[factors + 1 :] != rest:
+        return None
+    if math.prod(size or 0 for size in inner[factors + 1 :]) != math.prod(
+        size or 0 for size in shape[2:]
+    ):
+        return None
+    grid = np.arange(shape[1]).reshape([size or 0 for size in inner[1 : factors + 1]])
+    return grid.transpose([axis - 1 for axis in perm[1 : factors + 1]]).reshape(-1)
+
+
+def _factors(inner: tuple[int | None, ...], channels: int) -> int:
+    """How many axes from axis 1 on make up the channels; 0 where none do."""
+    total = 1
+    for count, size in enumerate(inner[1:], 1):
+        total *= size or 0
+        if total == channels:
+            return count
+    return 0
+
+
+def _feeding(node: ir.Node, operator: str) -> ir.Node | None:
+    """The node before it, if it is of that kind and nothing else reads it."""
+    value = node.inputs[0] if node.inputs else None
+    before = value.producer() if value is not None else None
+    if before is None or before.op_type != operator or before.domain:
+        return None
+    return before if _only_reader(before) is node and before.graph is node.graph else None
+
+
+def _only_reader(node: ir.Node) -> ir.Node | None:
+    uses = list(node.outputs[0].uses())
+    if len(uses) != 1 or uses[0].idx or node.outputs[0].is_graph_output():
+        return None
+    return uses[0].node
