@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from bnexport.events import Event
+    from bnexport.fold import fold
     from bnexport.inputs import Examples, InputSpec
     from bnexport.ledger import Ledger, LedgerRow
     from bnexport.load import load
@@ -33,6 +34,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     # the road, and its stations that stand alone
     "convert",
     "eval_mode",
+    "fold",
     "load",
     "revert_sync_batchnorm",
     "verify",
@@ -74,6 +76,7 @@ _HOMES = {
         "UsageError",
     ),
     "bnexport.events": ("Event",),
+    "bnexport.fold": ("fold",),
     "bnexport.inputs": ("Examples", "InputSpec"),
     "bnexport.ledger": ("Ledger", "LedgerRow"),
     "bnexport.load": ("load",),

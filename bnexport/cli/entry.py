@@ -19,6 +19,7 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "convert": ("bnexport.cli.convert", "Convert a trained model to ONNX or TensorRT."),
     "verify": ("bnexport.cli.verify", "Compare two models on the same inputs."),
+    "fold": ("bnexport.cli.fold", "Fold the BatchNorms of any ONNX file."),
     "inspect": ("bnexport.cli.inspect", "Show a model's layers and BatchNorm statistics."),
     "passes": ("bnexport.cli.passes", "List the graph passes in the order they run."),
     "doctor": ("bnexport.cli.doctor", "Say which runtimes are installed and usable."),

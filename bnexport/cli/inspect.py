@@ -10,12 +10,15 @@ import click
 
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
-from bnexport.cli.options import load_options, speech_options
+from bnexport.cli.mode import Mode
+from bnexport.cli.options import load_options, shape_options, speech_options
+from bnexport.cli.progress import progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bnexport.cli.layout import Cell
+    from bnexport.load.loaded import Loaded
 
 __all__ = ["inspect_command"]
 
@@ -26,15 +29,30 @@ Document = dict[str, Any]
 @click.argument("model", required=False)
 @load_options
 @click.option("--layers", "every_layer", is_flag=True, help="List every layer with parameters.")
+@click.option(
+    "--explain",
+    "explained",
+    multiple=True,
+    metavar="LAYER",
+    help="Tell what becomes of this BatchNorm, and why; repeatable.",
+)
+@shape_options
 @speech_options
 @click.pass_context
 def inspect_command(
-    ctx: click.Context, /, model: str | None, every_layer: bool, **options: Any
+    ctx: click.Context,
+    /,
+    model: str | None,
+    every_layer: bool,
+    explained: tuple[str, ...],
+    inputs: tuple[str, ...],
+    inputs_from: str | None,
+    **options: Any,
 ) -> Answer:
     """Show what MODEL holds: its layers, its BatchNorms and their statistics.
 
     Of an ONNX file: its operators. Of a TensorRT engine: what its sidecar says. The model is
-    read as `convert` reads it; nothing is run.
+    read as `convert` reads it; nothing is run, unless --explain asks what `convert` would do.
     """
     if model is None and options["arch"] is None:
         raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
@@ -44,13 +62,36 @@ def inspect_command(
     if model is not None and is_engine(Path(model)):
         document = inspect_engine(Path(model))
     else:
-        document = inspect_loaded(load(model, **options))
+        loaded = load(model, **options)
+        document = inspect_loaded(loaded)
+        if explained:
+            document["explained"] = _explained(ctx, loaded, explained, inputs, inputs_from)
     return Answer(document, lambda console: _show(console, document, every_layer))
+
+
+def _explained(
+    ctx: click.Context,
+    loaded: Loaded,
+    layers: tuple[str, ...],
+    inputs: tuple[str, ...],
+    inputs_from: str | None,
+) -> list[Document]:
+    from bnexport.explain import explain
+
+    mode: Mode = ctx.find_object(Mode) or Mode()
+    samples = Path(inputs_from) if inputs_from else None
+    with progress(quiet=mode.quiet) as observe:
+        found = explain(loaded, layers, inputs=inputs, inputs_from=samples, observe=observe)
+    return [each.to_json() for each in found]
 
 
 def _show(console: Console, document: Document, every_layer: bool) -> None:
     from bnexport.cli.layout import fields
 
+    if "explained" in document:
+        for layer in document["explained"]:
+            fields(console, _explanation(layer))
+        return
     source = document["source"]
     name = PurePath(source["path"]).name if source["path"] else source["name"]
     fields(console, [("model", f"{name} ({source['format']})")])
@@ -117,6 +158,17 @@ def _engine(sidecar: Document) -> Iterator[tuple[str, Cell]]:
     scales = sidecar["scale_layers"]
     yield "layers", _counted(sidecar["layers"])
     yield "BatchNorm", f"{scales} scaling layers" if scales else "none left"
+
+
+def _explanation(layer: Document) -> Iterator[tuple[str, Cell]]:
+    channels = f", {layer['channels']} channels" if layer["channels"] else ""
+    yield "BatchNorm", f"{layer['name']} ({layer['kind']}{channels})"
+    into = f" into {layer['into']}" if layer["into"] else ""
+    yield "fate", f"{layer['fate']}{into}"
+    if layer["reason"]:
+        yield "because", layer["reason"]
+    yield "before", " <- ".join(layer["before"]) or "nothing"
+    yield "behind", " -> ".join(layer["behind"]) or "nothing"
 
 
 def _counted(census: dict[str, int]) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "input_options",
     "json_object",
     "load_options",
+    "shape_options",
     "speech_options",
     "targets",
     "tolerance_options",
@@ -90,8 +91,8 @@ def load_options(command: Decorated) -> Decorated:
     )(command)
 
 
-def input_options(command: Decorated) -> Decorated:
-    """What the model is fed."""
+def shape_options(command: Decorated) -> Decorated:
+    """What one call of the model is fed."""
     return _stack(
         click.option(
             "--input",
@@ -103,6 +104,13 @@ def input_options(command: Decorated) -> Decorated:
         click.option(
             "--inputs-from", metavar="FILE", help="Real samples, batch first: an .npz or a .pt."
         ),
+    )(command)
+
+
+def input_options(command: Decorated) -> Decorated:
+    """What the model is fed, and in what batches."""
+    return _stack(
+        shape_options,
         click.option(
             "--batch",
             callback=counts,

@@ -12,10 +12,12 @@ HEAVY = ("torch", "onnx", "onnx_ir", "onnxruntime", "rich", "numpy")
 
 def test_help_names_every_command(bnexport):
     shown = bnexport("--help").out
-    assert all(name in shown for name in ("convert", "verify", "inspect", "passes", "doctor"))
+    assert all(
+        name in shown for name in ("convert", "verify", "fold", "inspect", "passes", "doctor")
+    )
 
 
-@pytest.mark.parametrize("command", ["convert", "verify", "inspect", "passes", "doctor"])
+@pytest.mark.parametrize("command", ["convert", "verify", "fold", "inspect", "passes", "doctor"])
 def test_every_command_has_help(bnexport, command):
     outcome = bnexport(command, "--help")
     assert (outcome.code, outcome.err) == (0, "")

@@ -106,3 +106,43 @@ def test_a_missing_file_is_refused(bnexport):
         3,
         "error: nowhere.pt\n  no such file\n  Check the path\n",
     )
+
+
+@pytest.fixture
+def norms(tmp_path):
+    """Two BatchNorms of one ending: one behind a convolution, one behind an activation."""
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.BatchNorm2d(4))
+    path = tmp_path / "net.pt"
+    torch.save(nn.Sequential(block, nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))), path)
+    return path
+
+
+def test_a_kept_layer_is_explained(bnexport, norms):
+    outcome = bnexport("inspect", str(norms), "--explain", "0.3", "--input", "Nx3x8x8")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert lines[0] == "BatchNorm 0.3 (BatchNorm2d, 4 channels)"
+    assert lines[1] == "fate      absorbed into 1.0"
+    assert lines[-1] == "behind    Conv of 1.0 -> BatchNormalization of 1.1 -> the output output"
+
+
+def test_an_explanation_is_in_the_document(bnexport, norms):
+    arguments = ("--explain", "0.1", "--explain", "1.1", "--input", "Nx3x8x8", "--json")
+    explained = json.loads(bnexport("inspect", str(norms), *arguments).out)["explained"]
+    assert [(each["name"], each["fate"]) for each in explained] == [
+        ("0.1", "absorbed"),
+        ("1.1", "absorbed"),
+    ]
+    assert explained[0]["before"] == ["Conv of 0.0", "the input input"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [("1", "error: 1 is not one BatchNorm\n"), ("bn7", "error: the model has no BatchNorm bn7\n")],
+)
+def test_a_name_that_is_not_one_layer_s(bnexport, norms, layer, message):
+    outcome = bnexport("inspect", str(norms), "--explain", layer, "--input", "Nx3x8x8")
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "0.1" in outcome.err  # it names what there is
