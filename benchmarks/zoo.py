@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 
 import torch
+import unet
 from torch import nn
+
+TORCHVISION = ("googlenet", "shufflenet_v2_x1_0", "r2plus1d_18")
 
 _declared: list[torch.library.Library] = []
 
@@ -44,6 +47,18 @@ def torchvision_model(name: str, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return trained_like(torchvision.models.get_model(name, weights=None, **options), seed)
+
+
+def network(name: str, seed: int = 0) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network of that name, and the shape of one sample."""
+    if name == "unet":
+        torch.manual_seed(seed)
+        return trained_like(unet.UNet(), seed), unet.SHAPE
+    if name in TORCHVISION:
+        return torchvision_model(name, seed), (3, 224, 224)
+    module = timm_model(name, seed)
+    shape: tuple[int, ...] = module.default_cfg["input_size"]  # type: ignore[index,assignment]
+    return module, shape
 
 
 def trained_like(module: nn.Module, seed: int) -> nn.Module:
