@@ -126,6 +126,14 @@ WINDOWS: dict[str, Case] = {
         "{ p = Conv (x, _, _)  a = MaxPool (p)  y = Mul (a, _) }",
         {**W4, **BN4},
     ),
+    "a_scale_of_zero_among_negative_ones_keeps_its_shift": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = MaxPool <kernel_shape=[2,2]> (p)"
+        "  k = Constant <value = float[4] {0.0,-2.0,0.5,-0.0}> ()"
+        "  y = BatchNormalization (a, k, b, m, v) }",
+        "{ p = Conv (x, _, _)  a = MaxPool (p)  y = Mul (a, _) }",
+        {**W4, **BN4},
+    ),
     "a_maximum_over_everything": (
         IMAGE,
         "{ p = Conv (x, W)  a = GlobalMaxPool (p)  y = Mul (a, v) }",

@@ -18,7 +18,7 @@ __all__ = ["draw", "folded", "wrong"]
 
 SHAPES = [(4, 6, 6), (4, 6, 6), (6, 6, 6), (3, 5, 4), (4, 7), (6, 6), (6,), (1, 6, 6)]
 STEPS = range(3, 13)
-LIMITS = {np.float64: 1e-9, np.float32: 1e-3}  # of the largest number in the output
+LIMITS = {np.float64: 1e-6, np.float32: 1e-3}  # of the largest number; a Resize has float32 weights
 
 
 def draw(source: random.Random) -> Sketch:
@@ -60,7 +60,7 @@ def wrong(sketch: Sketch, before: onnx.ModelProto, after: ir.Model) -> str:
         if array.shape != expected.shape or array.dtype != expected.dtype:
             return f"{value.name} became {array.dtype}{array.shape}"
         error, largest = np.abs(array - expected).max(), np.abs(expected).max()
-        if not error <= LIMITS[sketch.dtype] * max(largest, 1e-3):
+        if not error <= LIMITS[sketch.dtype] * max(largest, 0.1):
             return f"{value.name} is off by {error:.1e} of {largest:.1e}"
     return ""
 

@@ -66,10 +66,10 @@ def _ways(
             ahead = affine.shift / affine.scale
             yield "Add", ahead, pull(node.outputs[0], affine.scaling, order)
     if affine.shifts or node.op_type == "BatchNormalization":
-        sign = np.sign(affine.scale)
+        sign = np.where(affine.scale < 0, -1.0, 1.0)
         if bool(np.any(sign < 0)):
             rest = ChannelAffine(affine.axis, np.abs(affine.scale), sign * affine.shift)
-            yield "Mul", np.where(sign == 0, 1.0, sign), push(node, index, rest, order)
+            yield "Mul", sign, push(node, index, rest, order)
 
 
 def _activated(value: ir.Value) -> bool:
