@@ -45,7 +45,7 @@ AXES: dict[str, Case] = {
     "tokens_and_channels_swapped_first": (
         "(float[N,6,6] x) => (float[N,L,K] y)",
         "{ t = MatMul (x, W)  a = Transpose <perm=[0,2,1]> (t)  " + NORM + " }",
-        "{ t = MatMul (x, _)  s = Add (t, _)  y = Transpose <perm=[0,2,1]> (s) }",
+        "{ r = Reshape (x, _)  g = Gemm (r, _, _)  s = Reshape (g, _)  y = Transpose <perm=[0,2,1]> (s) }",
         {"W": (6, 6), **dict.fromkeys(("g", "b", "m", "v"), (6,))},
     ),
     "a_constant_that_makes_channels": (

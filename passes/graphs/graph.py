@@ -18,6 +18,7 @@ __all__ = [
     "array",
     "bypass",
     "can_bypass",
+    "insert_before",
     "integers",
     "is_constant",
     "is_floating",
@@ -150,6 +151,22 @@ def replace(node: ir.Node, new: ir.Node) -> None:
     old.replace_all_uses_with(result, replace_graph_outputs=True)
     graph.remove(node, safe=True)
     result.name = name
+
+
+def insert_before(
+    node: ir.Node,
+    new: ir.Node,
+    shape: Sequence[int | None],
+    dtype: ir.DataType,
+    role: str,
+    names: Names,
+) -> None:
+    """Put ``new``, whose output has that shape and type, before ``node``; named after it and the role."""
+    value = new.outputs[0]
+    value.name = names.fresh(f"{node.outputs[0].name}.{role}")
+    value.shape, value.type = ir.Shape(shape), ir.TensorType(dtype)
+    new.metadata_props.update(node.metadata_props)
+    _graph_of(node).insert_before(node, new)
 
 
 def append(op: str, node: ir.Node, vector: Array, axis: int | None, names: Names) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.graph import Array, append, bypass, set_constant
+from bnexport.passes.graphs.biased import add_bias
+from bnexport.passes.graphs.graph import Array, bypass, set_constant
 from bnexport.passes.graphs.naming import Names
 
 __all__ = ["Absorbed", "Constants", "Plan", "Step", "absorbed", "appended", "composed"]
@@ -75,8 +76,8 @@ def composed(node: ir.Node, index: int) -> Plan:
 
 
 def appended(node: ir.Node, vector: Array, axis: int | None) -> Plan:
-    """An operator without a bias leaves the shift to an Add behind it."""
-    return Plan((lambda names: append("Add", node, vector, axis, names),), (), (), (node,))
+    """An operator without a bias is given one."""
+    return Plan((lambda names: add_bias(node, vector, axis, names),), (), (), (node,))
 
 
 def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | str:

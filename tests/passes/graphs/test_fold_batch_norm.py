@@ -88,7 +88,7 @@ FOLDS = {
         "(float[N,5] x) => (float[N,6] y) "
         "{ a = MatMul (x, W)  d = Add (c, a)  y = BatchNormalization (d, g, b, m, v) }",
         {"W": (5, 6), "c": (6,), **BN},
-        ["MatMul", "Add"],
+        ["Gemm"],
     ),
     "matmul_left_constant": (
         "(float[N,5,7] x) => (float[N,P,Q] y) "
@@ -100,7 +100,7 @@ FOLDS = {
         TOKENS + "{ a = MatMul (x, W)  t = Transpose <perm=[0,2,1]> (a)"
         "  y = BatchNormalization (t, g, b, m, v) }",
         {"W": (5, 6), **BN},
-        ["MatMul", "Add", "Transpose"],
+        ["Reshape", "Gemm", "Reshape", "Transpose"],
     ),
     "two_in_a_row": (
         IMAGE + "{ a = Conv (x, W)  d = BatchNormalization (a, g, b, m, v)"

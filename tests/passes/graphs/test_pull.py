@@ -76,7 +76,7 @@ FOLDS = {
         "(float[N,4,7] x) => (float[N,P,Q] y) {" + NORM + "e = Transpose <perm=[0,2,1]> (d)"
         "  y = MatMul (e, W) }",
         {"W": (4, 6)},
-        ["Transpose", "MatMul", "Add"],
+        ["Transpose", "Reshape", "Gemm", "Reshape"],
     ),
     "matmul_left_constant": (
         "(float[N,4,7] x) => (float[N,P,Q] y) {" + NORM + "y = MatMul (W, d) }",
