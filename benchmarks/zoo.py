@@ -62,8 +62,16 @@ def network(name: str, seed: int = 0) -> tuple[nn.Module, tuple[int, ...]]:
 
 
 def trained_like(module: nn.Module, seed: int) -> nn.Module:
-    """Give every BatchNorm statistics and an affine of its own, so that a wrong fold cannot hide."""
+    """Give every BatchNorm statistics and an affine of its own, so that a wrong fold cannot hide.
+
+    And numbers to what starts as zeros, an attention's bias say: no training leaves it so, but an optimiser
+    would drop it.
+    """
     generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
     for layer in module.modules():
         if not isinstance(layer, nn.modules.batchnorm._BatchNorm) or layer.running_mean is None:
             continue
