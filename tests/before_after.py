@@ -249,6 +249,30 @@ BRANCHES: dict[str, Case] = {
         "{ y = Conv <pads=[1,1,1,1], strides=[2,2]> (x, _) }",
         {**W4, "U": (4, 4, 1, 1)},
     ),
+    "strides_differ_where_sizes_agree": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, W)  q = Conv (x, U)  y = Add (p, q) }",
+        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, _)  q = Conv (x, _)  y = Add (p, q) }",
+        {**W4, "U": (4, 4, 5, 5)},
+    ),
+    "pointwise_beside_pointwise": (
+        IMAGE,
+        "{ p = Conv (x, W)  q = Conv (x, U)  y = Add (p, q) }",
+        "{ y = Conv (x, _) }",
+        {"W": (6, 4, 1, 1), "U": (6, 4, 1, 1)},
+    ),
+    "a_branch_whose_weight_is_given": (
+        "(float[N,4,8,8] x, float[4,4,3,3] w) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  q = Conv (x, w)  y = Add (p, q) }",
+        "{ p = Conv (x, _)  q = Conv (x, w)  y = Add (p, q) }",
+        W4,
+    ),
+    "a_branch_whose_bias_is_given": (
+        "(float[N,4,8,8] x, float[4] c) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  q = Conv (x, U, c)  y = Add (p, q) }",
+        "{ p = Conv (x, _)  q = Conv (x, _, c)  y = Add (p, q) }",
+        {**W4, "U": (4, 4, 3, 3)},
+    ),
     "the_smaller_kernel_off_centre": (
         IMAGE,
         "{ p = Conv <pads=[1,1,1,1]> (x, W)  q = Conv <pads=[0,0,1,1]> (x, U)  y = Add (p, q) }",
@@ -336,6 +360,40 @@ BRANCHES: dict[str, Case] = {
         "{ p = Conv <pads=[1,1,1,1]> (x, W)  i = Mul (x, k)  y = Add (i, p) }",
         "{ p = Conv <pads=[1,1,1,1]> (x, _)  i = Mul (x, _)  y = Add (i, p) }",
         {**W4, "k": (4,)},
+    ),
+}
+
+ROWS_LEFT = "m = Mul (a, k)  y = Add (m, c) }"
+BIASES: dict[str, Case] = {
+    "an_einsum_with_turned_weights": (
+        "(float[N,7,6] x) => (float[N,L,K] y)",
+        '{ a = Einsum <equation="blk,mk->blm"> (x, W)  ' + ROWS_LEFT,
+        "{ a = Einsum (x, _)  y = Add (a, _) }",
+        {"W": (6, 6), "k": (6,), "c": (6,)},
+    ),
+    "a_product_with_a_stack_of_matrices": (
+        "(float[N,4,7,6] x) => (float[N,H,L,K] y)",
+        "{ a = MatMul (x, W)  " + ROWS_LEFT,
+        "{ a = MatMul (x, _)  y = Add (a, _) }",
+        {"W": (4, 6, 5), "k": (5,), "c": (5,)},
+    ),
+    "rows_of_two_unknown_sizes": (
+        "(float[N,L,6] x) => (float[N,L,K] y)",
+        "{ a = MatMul (x, W)  " + ROWS_LEFT,
+        "{ a = MatMul (x, _)  y = Add (a, _) }",
+        {"W": (6, 5), "k": (5,), "c": (5,)},
+    ),
+    "a_single_row": (
+        "(float[6] x) => (float[K] y)",
+        "{ a = MatMul (x, W)  " + ROWS_LEFT,
+        "{ a = MatMul (x, _)  y = Add (a, _) }",
+        {"W": (6, 5), "k": (5,), "c": (5,)},
+    ),
+    "rows_of_known_sizes": (
+        "(float[N,4,7,6] x) => (float[N,H,L,K] y)",
+        "{ a = MatMul (x, W)  " + ROWS_LEFT,
+        "{ r = Reshape (x, _)  g = Gemm (r, _, _)  y = Reshape (g, _) }",
+        {"W": (6, 5), "k": (5,), "c": (5,)},
     ),
 }
 
@@ -581,4 +639,4 @@ SPELLINGS: dict[str, Case] = {
     ),
 }
 
-CASES: dict[str, Case] = {**AXES, **WINDOWS, **BRANCHES, **READERS, **SPELLINGS}
+CASES: dict[str, Case] = {**AXES, **WINDOWS, **BRANCHES, **BIASES, **READERS, **SPELLINGS}

@@ -136,9 +136,9 @@ def of_conv(node: ir.Node) -> Branch | None:
 
 
 def of_affine(source: ir.Value, affine: ChannelAffine, group: int) -> Branch | None:
-    """``affine`` of ``source``, whose axis 1 must hold its channels, for ``group`` groups."""
+    """``affine`` of ``source``, which a Conv with ``group`` groups reads too."""
     shape = sizes(source)
-    if shape is None or len(shape) < 3 or shape[1] is None or shape[1] % group:
+    if shape is None or shape[1] is None:
         return None
     vectors = affine.along(1, shape[1])
     if vectors is None:

@@ -30,9 +30,9 @@ def shuffle_before(last: ir.Node) -> tuple[ir.Node, Indices] | None:
 def shuffle_behind(first: ir.Node) -> tuple[ir.Node, Indices] | None:
     """The last node of a shuffle that starts with ``first``, and which input channel each output channel is."""
     turn = _only_reader(first)
-    last = _only_reader(turn) if turn is not None and turn.op_type == "Transpose" else None
+    last = _only_reader(turn) if turn is not None else None
     found = shuffle_before(last) if last is not None else None
-    return (last, found[1]) if last is not None and found and found[0] is first else None
+    return None if last is None or found is None else (last, found[1])
 
 
 def _order(first: ir.Node, turn: ir.Node, last: ir.Node) -> Indices | None:

@@ -33,7 +33,7 @@ class ComposeAffines(GraphPass):
 
 def _compose(last: ir.Node, names: Names) -> bool:
     row, total = _row(last)
-    if len(row) < 2 or total is None or not is_steady(last, total):
+    if total is None or not is_steady(last, total):
         return False
     new = _spelled(total, last)
     if len(new) >= len(row):

@@ -55,16 +55,12 @@ def absorb_forward(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed
 
 def _parse(node: ir.Node, side: int) -> tuple[str, str, str] | None:
     """The labels of the constant, of the other operand and of the result."""
-    terms, arrow, result = (
-        node.attributes.get_string("equation", "").replace(" ", "").partition("->")
-    )
+    terms, _, result = node.attributes.get_string("equation", "").replace(" ", "").partition("->")
+    if len(node.inputs) != 2 or not is_constant(node.inputs[side]):
+        return None
     operands = terms.split(",")
-    if len(operands) != 2 or len(node.inputs) != 2 or not arrow or not terms.isascii():
-        return None
-    if not is_constant(node.inputs[side]) or is_constant(node.inputs[1 - side]):
-        return None
     if any(not term.isalpha() or len(set(term)) < len(term) for term in (*operands, result)):
-        return None  # an ellipsis, or a diagonal
+        return None  # an ellipsis, a diagonal, or a result that is not spelled out
     return operands[side], operands[1 - side], result
 
 

@@ -34,16 +34,16 @@ class Left:
 def apart(node: ir.Node, index: int, affine: ChannelAffine, order: Order) -> Plan | str:
     """The shift back, where other readers of what feeds it may take up the inverse, and the scale forward.
 
+    No scale may be zero.
+
     So the stream of a pre-activation ResNet is shifted once and for all, by the biases of what adds to it.
     """
-    if bool(np.any(affine.scale == 0)) or not (affine.scales and affine.shifts):
-        return "it cannot be taken apart"
     shift = ChannelAffine(affine.axis, np.ones_like(affine.scale), affine.shift / affine.scale)
     onward = pull(node.outputs[0], affine.scaling, order)
-    back = push(node, index, shift, order, undo=True) if isinstance(onward, Plan) else ""
-    if isinstance(onward, str) or isinstance(back, str):
-        return back or str(onward)
-    return back.beside(onward)
+    if isinstance(onward, str):
+        return onward
+    back = push(node, index, shift, order, undo=True)
+    return back if isinstance(back, str) else back.beside(onward)
 
 
 def in_part(

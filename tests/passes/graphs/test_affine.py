@@ -34,6 +34,31 @@ def test_an_operator_of_another_domain_is_not_read():
     node = batch_norm()
     node.domain = "com.example"
     assert read(node) is None
+    node = elementwise_node("Mul", 4.0)
+    node.domain = "com.example"
+    assert elementwise(node) is None
+
+
+def test_only_arithmetic_is_elementwise():
+    assert elementwise(batch_norm()) is None
+
+
+def test_a_constant_of_higher_rank_is_not_read():
+    text = "(float[6] x) => (float[K,L] y) { y = Add (x, k) }"
+    assert elementwise(graph(text, k=(1, 6)).graph.node(0)) is None
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8), (8, 1), (4, 1, 8)])
+def test_a_constant_that_widens_another_axis_too_is_not_read(shape):
+    text = "(float[N,1,8,8] x) => (float[N,C,H,K] y) { y = Add (x, k) }"
+    assert elementwise(graph(text, k=shape).graph.node(0), widens=1) is None
+
+
+def test_a_constant_that_widens_the_channels():
+    text = "(float[N,1,8,8] x) => (float[N,C,H,K] y) { y = Add (x, k) }"
+    found = elementwise(graph(text, k=(4, 1, 1)).graph.node(0), widens=1)
+    assert found is not None
+    assert (found[1].axis, found[1].shift.shape) == (1, (4,))
 
 
 def test_integers_are_not_read():
@@ -141,6 +166,14 @@ def test_a_vector_of_another_length_runs_along_no_channels():
     assert affine.along(1, 4) is not None
     assert affine.along(2, 4) is None
     assert affine.along(1, 6) is None
+
+
+def test_what_is_the_same_map():
+    one = ChannelAffine(1, np.ones(4), np.ones(4))
+    assert one.like(ChannelAffine(1, np.ones(4), np.ones(4)))
+    assert not one.like(one.on(2))
+    assert not one.like(ChannelAffine(1, np.full(4, 2.0), np.ones(4)))
+    assert not one.like(ChannelAffine(1, np.ones(4), np.zeros(4)))
 
 
 def test_the_inverse_undoes():
