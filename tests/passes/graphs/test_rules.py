@@ -502,6 +502,9 @@ def test_a_scale_of_zero_does_not_go_into_a_norm_behind_it():
         ("(float16[N,4] x) => (float[N,4] y) { y = Cast <to=1> (x) }", "Cast"),
         ("(int64[N,4] x) => (float[N,4] y) { y = Cast <to=1> (x) }", "Cast"),
         ("(double[N,4] x) => (int64[N,4] y) { y = Cast <to=7> (x) }", "Cast"),
+        ("(float[3,C,6] x) => (float[A,B] y) { y = Flatten (x) }", "Flatten"),
+        ("(float[3,4,W] x) => (float[A,B] y) { y = Flatten (x) }", "Flatten"),
+        ("(float[3,4,6] x, int64[2] s) => (float[A,B] y) { y = Reshape (x, s) }", "Reshape"),
         ("(float[N,4,6,6] x, float o) => (float[A,B,C,D] y)"
          " { i = Constant <value = int64[8] {0,0,1,1,0,0,1,1}> ()  y = Pad (x, i, o) }", "Pad"),
         ("(float[N,4,6,6] x, int64[8] i) => (float[A,B,C,D] y) { y = Pad (x, i) }", "Pad"),
