@@ -58,16 +58,13 @@ def cast(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
     return affine
 
 
-BACK: dict[str, Move] = {
+# An operator that keeps its axes and treats channels alike moves an affine both ways alike.
+BOTH_WAYS: dict[str, Move] = {
     "Abs": positive,
     "AveragePool": windows.average_pool,
     "Cast": cast,
-    "DepthToSpace": layout.depth_to_space,
     "Dropout": dropout,
     "Expand": layout.expand,
-    "Flatten": layout.reshape,
-    "Gather": layout.gather,
-    "GatherND": layout.gather,
     "GlobalAveragePool": windows.global_average,
     "GlobalMaxPool": windows.max_pool,
     "GridSample": windows.grid_sample,
@@ -76,47 +73,36 @@ BACK: dict[str, Move] = {
     "MaxPool": windows.max_pool,
     "PRelu": positive,
     "Pad": windows.pad,
+    "Relu": positive,
+    "Resize": windows.resize,
+    "Slice": windows.slices,
+    "Tile": layout.tile,
+}
+
+BACK: dict[str, Move] = BOTH_WAYS | {
+    "DepthToSpace": layout.depth_to_space,
+    "Flatten": layout.reshape,
+    "Gather": layout.gather,
+    "GatherND": layout.gather,
     "ReduceMax": windows.reduce_max,
     "ReduceMean": windows.reduce_mean,
     "ReduceSum": windows.reduce_sum,
-    "Relu": positive,
     "Reshape": layout.reshape,
-    "Resize": windows.resize,
-    "Slice": windows.slices,
     "SpaceToDepth": layout.space_to_depth,
     "Squeeze": layout.reshape,
-    "Tile": layout.tile,
     "Transpose": layout.transpose,
     "Unsqueeze": layout.reshape,
 }
 
-# An operator that keeps its axes and treats channels alike moves an affine both ways alike.
-FORWARD: dict[str, Move] = {
-    "Abs": positive,
-    "AveragePool": windows.average_pool,
-    "Cast": cast,
+FORWARD: dict[str, Move] = BOTH_WAYS | {
     "DepthToSpace": layout.depth_to_space_forward,
-    "Dropout": dropout,
-    "Expand": layout.expand,
     "Flatten": layout.reshape_forward,
     "Gather": layout.gather_forward,
     "GatherND": layout.gather_forward,
-    "GlobalAveragePool": windows.global_average,
-    "GlobalMaxPool": windows.max_pool,
-    "GridSample": windows.grid_sample,
-    "Identity": same,
-    "LeakyRelu": positive,
-    "MaxPool": windows.max_pool,
-    "PRelu": positive,
-    "Pad": windows.pad,
     "ReduceMean": windows.reduce_mean_forward,
-    "Relu": positive,
     "Reshape": layout.reshape_forward,
-    "Resize": windows.resize,
-    "Slice": windows.slices,
     "SpaceToDepth": layout.space_to_depth_forward,
     "Squeeze": layout.reshape_forward,
-    "Tile": layout.tile,
     "Transpose": layout.transpose_forward,
     "Unsqueeze": layout.reshape_forward,
 }
