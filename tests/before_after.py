@@ -251,9 +251,9 @@ BRANCHES: dict[str, Case] = {
     ),
     "strides_differ_where_sizes_agree": (
         IMAGE,
-        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, W)  q = Conv (x, U)  y = Add (p, q) }",
-        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, _)  q = Conv (x, _)  y = Add (p, q) }",
-        {**W4, "U": (4, 4, 5, 5)},
+        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, W)  q = Conv <pads=[1,1,1,1]> (x, U)  y = Add (p, q) }",
+        "{ p = Conv <pads=[1,1,1,1], strides=[2,2]> (x, _)  q = Conv <pads=[1,1,1,1]> (x, _)  y = Add (p, q) }",
+        {**W4, "U": (4, 4, 7, 7)},
     ),
     "pointwise_beside_pointwise": (
         IMAGE,
@@ -394,6 +394,48 @@ BIASES: dict[str, Case] = {
         "{ a = MatMul (x, W)  " + ROWS_LEFT,
         "{ r = Reshape (x, _)  g = Gemm (r, _, _)  y = Reshape (g, _) }",
         {"W": (6, 5), "k": (5,), "c": (5,)},
+    ),
+}
+
+CHOICES: dict[str, Case] = {
+    "the_larger_of_two_convolutions": (
+        IMAGE,
+        "{ p = Conv (x, W)  q = Conv (x, U)  a = Max (p, q)  s = Mul (a, v)  y = Add (s, b) }",
+        "{ p = Conv (x, _, _)  q = Conv (x, _, _)  y = Max (p, q) }",
+        {**W4, "U": (4, 4, 3, 3), "v": (4, 1, 1), "b": (4, 1, 1)},
+    ),
+    "a_negative_scale_does_not_pass_the_larger": (
+        IMAGE,
+        "{ p = Conv (x, W)  q = Conv (x, U)  a = Max (p, q)  y = Mul (a, k) }",
+        "{ p = Conv (x, _)  q = Conv (x, _)  a = Max (p, q)  y = Mul (a, _) }",
+        {**W4, "U": (4, 4, 3, 3), "k": (4, 1, 1)},
+    ),
+    "the_larger_of_it_and_a_number": (
+        IMAGE,
+        "{ p = Conv (x, W)  o = Constant <value = float {0.5}> ()  a = Max (p, o)  s = Mul (a, v)"
+        "  y = Add (s, b) }",
+        "{ p = Conv (x, _, _)  y = Max (p, _) }",
+        {**W4, "v": (4, 1, 1), "b": (4, 1, 1)},
+    ),
+    "the_smaller_of_one_that_broadcasts": (
+        "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  q = Conv (u, U)  a = Min (p, q)  y = Mul (a, v) }",
+        "{ p = Conv (x, _)  q = Conv (u, _)  a = Min (p, q)  y = Mul (a, _) }",
+        {**W4, "U": (4, 4, 1, 1), "v": (4, 1, 1)},
+    ),
+    "one_or_the_other": (
+        "(float[N,4,8,8] x, bool[N,1,6,6] c) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  q = Conv (x, U)  a = Where (c, p, q)  " + NORM + " }",
+        "{ p = Conv (x, _, _)  q = Conv (x, _, _)  y = Where (c, p, q) }",
+        {**W4, "U": (4, 4, 3, 3), **BN4},
+    ),
+    "it_or_a_number": (
+        "(float[N,4,8,8] x, bool[N,1,6,6] c) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  o = Constant <value = float {0.0}> ()  a = Where (c, o, p)  "
+        + NORM
+        + " }",
+        "{ p = Conv (x, _, _)  y = Where (c, _, p) }",
+        {**W4, **BN4},
     ),
 }
 
@@ -639,4 +681,12 @@ SPELLINGS: dict[str, Case] = {
     ),
 }
 
-CASES: dict[str, Case] = {**AXES, **WINDOWS, **BRANCHES, **BIASES, **READERS, **SPELLINGS}
+CASES: dict[str, Case] = {
+    **AXES,
+    **WINDOWS,
+    **BRANCHES,
+    **BIASES,
+    **CHOICES,
+    **READERS,
+    **SPELLINGS,
+}

@@ -19,7 +19,10 @@ __all__ = ["draw", "folded", "wrong"]
 SHAPES = [(4, 6, 6), (4, 6, 6), (6, 6, 6), (3, 5, 4), (4, 7), (6, 6), (6,), (1, 6, 6)]
 STEPS = range(3, 13)
 FREE = ("Constant", "Reshape")  # cost nothing to run
-LIMITS = {np.float64: 1e-6, np.float32: 1e-3}  # of the largest number; a Resize has float32 weights
+LIMITS = {
+    np.float64: 1e-5,
+    np.float32: 1e-3,
+}  # of the largest number; the weights of a Resize are float32
 
 
 def draw(source: random.Random) -> Sketch:

@@ -38,6 +38,8 @@ def feeds(model: ir.Model, batch: int, seed: int = 0) -> dict[str, np.ndarray]:
         shape = [size if isinstance(size, int) else batch for size in value.shape]
         if value.dtype.is_floating_point():
             result[value.name] = rng.standard_normal(shape).astype(value.dtype.numpy())
+        elif value.dtype == ir.DataType.BOOL:
+            result[value.name] = rng.random(shape) < 0.5
         else:
             result[value.name] = rng.integers(0, 5, shape).astype(value.dtype.numpy())
     return result

@@ -364,7 +364,17 @@ def concat(g: Sketch, x: str) -> str:
 
 @operator(8)
 def meet(g: Sketch, x: str) -> str:
-    return g.node(g.pick(["Add", "Add", "Sub", "Mul"]), x, g.pick(fellows(g, x, None)))
+    return g.node(g.pick(["Add", "Add", "Sub", "Mul", "Max"]), x, g.pick(fellows(g, x, None)))
+
+
+@operator(1)
+def choose(g: Sketch, x: str) -> str:
+    """By the sign of one value, or against a constant."""
+    other = g.pick(fellows(g, x, None)) if g.chance(0.5) else g.numbers(*g.pick([(), (1,)]))
+    if g.chance(0.5):
+        return g.node(g.pick(["Max", "Min"]), x, other)
+    sign = g.node("Greater", g.pick(fellows(g, x, None)), g.numbers())
+    return g.node("Where", sign, *g.pick([(x, other), (other, x)]))
 
 
 @operator(2)

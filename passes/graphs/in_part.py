@@ -58,8 +58,6 @@ def in_part(
 def _ways(
     node: ir.Node, index: int, affine: ChannelAffine, order: Order
 ) -> Iterator[tuple[str, Array, Plan | str]]:
-    if not affine.scales:
-        return
     if affine.shifts:
         yield "Add", affine.shift, push(node, index, affine.scaling, order)
         if bool(np.all(affine.scale != 0)) and not _activated(node.outputs[0]):

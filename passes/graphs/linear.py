@@ -23,7 +23,7 @@ from bnexport.passes.graphs.affine import ChannelAffine, is_training
 from bnexport.passes.graphs.graph import Array, array, is_constant, is_read, sizes
 from bnexport.passes.graphs.plan import Constants
 
-__all__ = ["ABSORB", "WITHOUT_BIAS", "fixed", "vector"]
+__all__ = ["ABSORB", "WITHOUT_BIAS", "fixed", "present", "vector"]
 
 WITHOUT_BIAS = ("Einsum", "MatMul")
 OTHER_AXIS = "it runs along another axis than the output channels"
@@ -34,7 +34,7 @@ def conv(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     weight, bias = node.inputs[1], _optional(node, 2)
     if obstacle := fixed(weight, bias):
         return obstacle
-    w = array(_present(weight))
+    w = array(present(weight))
     vectors = affine.along(1, w.shape[0])
     if vectors is None:
         return OTHER_AXIS
@@ -47,7 +47,7 @@ def conv_transpose(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     weight, bias = node.inputs[1], _optional(node, 2)
     if obstacle := fixed(weight, bias):
         return obstacle
-    w = array(_present(weight))
+    w = array(present(weight))
     groups = node.attributes.get_int("group", 1)
     vectors = affine.along(1, w.shape[1] * groups)
     if vectors is None:
@@ -63,7 +63,7 @@ def gemm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     weight, bias = node.inputs[1], _optional(node, 2)
     if obstacle := fixed(weight, bias):
         return obstacle
-    w = array(_present(weight))
+    w = array(present(weight))
     columns = 0 if node.attributes.get_int("transB", 0) else 1
     vectors = affine.along(1, w.shape[columns])
     if vectors is None:
@@ -87,13 +87,13 @@ def matmul(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     if shape is None:
         return "the rank of its output is not known"
     if is_constant(right):
-        w = array(_present(right))
+        w = array(present(right))
         side, axis, width = 1, len(shape) - 1, w.shape[-1]
         per_column = w.ndim > 1
     elif is_constant(left):
-        if len(sizes(_present(right)) or ()) < 2:
+        if len(sizes(present(right)) or ()) < 2:
             return "the other side of the MatMul is a vector, or of unknown rank"
-        w = array(_present(left))
+        w = array(present(left))
         side, axis, width = 0, len(shape) - 2, w.shape[-2] if w.ndim > 1 else 0
         per_column = False
     else:
@@ -114,7 +114,7 @@ def gather(node: ir.Node, affine: ChannelAffine) -> Constants | str:
         return "the table is not constant"
     if node.attributes.get_int("axis", 0) != 0:
         return "it does not pick rows"
-    shape, w = sizes(_present(indices)), array(_present(table))
+    shape, w = sizes(present(indices)), array(present(table))
     if shape is None:
         return "the rank of its indices is not known"
     if affine.axis is None:
@@ -136,7 +136,7 @@ def batch_norm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     _, gamma, beta, *_ = node.inputs
     if obstacle := fixed(gamma, beta):
         return obstacle
-    g, b = array(_present(gamma)), array(_present(beta))
+    g, b = array(present(gamma)), array(present(beta))
     vectors = affine.along(1, len(g))
     if vectors is None:
         return OTHER_AXIS
@@ -149,7 +149,7 @@ def normalised(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     scale, bias = node.inputs[1], _optional(node, 2)
     if obstacle := fixed(scale, bias):
         return obstacle
-    g, shape = array(_present(scale)), sizes(node.outputs[0])
+    g, shape = array(present(scale)), sizes(node.outputs[0])
     if g.ndim != 1 or shape is None or any(map(is_read, node.outputs[1:])):
         return "it normalises over several axes"
     vectors = affine.along(1 if node.op_type.startswith("Instance") else len(shape) - 1, len(g))
@@ -183,7 +183,8 @@ def _optional(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
-def _present(value: ir.Value | None) -> ir.Value:
+def present(value: ir.Value | None) -> ir.Value:
+    """An operand that the standard requires."""
     if value is None:
         raise ValueError("a required input is missing")
     return value

@@ -5,6 +5,8 @@
     BatchNormalization:   its mean and gamma take it up
     Einsum:               as MatMul, along a label of the constant (`einsum`)
 
+Where the affine comes to another operand than the first, that operand is no constant, and the rule refuses.
+
 A Conv that pads with zeros takes a scale alone: its border is not affine in t.
 """
 
@@ -18,7 +20,7 @@ import onnx_ir as ir
 from bnexport.passes.graphs import einsum
 from bnexport.passes.graphs.affine import ChannelAffine, is_training
 from bnexport.passes.graphs.graph import array, is_constant, sizes
-from bnexport.passes.graphs.linear import fixed, vector
+from bnexport.passes.graphs.linear import fixed, present, vector
 from bnexport.passes.graphs.plan import Absorbed
 
 __all__ = ["ABSORB_FORWARD", "pads"]
@@ -29,13 +31,11 @@ OTHER_AXIS = "it runs along another axis than the input channels"
 def conv(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
     """The weight is (M, C/group, k...); input channel g C/group + j meets w[g's rows, j]."""
     weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-    if index != 0 or weight is None:
-        return "it is the weight of a Conv"
     if obstacle := fixed(weight, bias):
         return obstacle
     if affine.shifts and pads(node):
         return "the Conv behind it pads with zeros"
-    w, groups = array(weight), node.attributes.get_int("group", 1)
+    w, groups = array(present(weight)), node.attributes.get_int("group", 1)
     vectors = affine.along(1, w.shape[1] * groups)
     if vectors is None:
         return OTHER_AXIS
@@ -48,12 +48,12 @@ def conv(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
 def gemm(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
     """A row of A meets B, (K, N) or (N, K) with transB."""
     weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-    if index != 0 or weight is None or bool(node.attributes.get_int("transA", 0)):
+    if bool(node.attributes.get_int("transA", 0)):
         return "the Gemm behind it does not read it by rows"
     if obstacle := fixed(weight, bias):
         return obstacle
     turned = bool(node.attributes.get_int("transB", 0))
-    w = array(weight).T if turned else array(weight)
+    w = array(present(weight)).T if turned else array(present(weight))
     vectors = affine.along(1, w.shape[0])
     if vectors is None:
         return OTHER_AXIS
@@ -89,13 +89,11 @@ def matmul(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
 def conv_transpose(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
     """The weight is (C, M/group, k...): a scale alone, for not every output meets every tap."""
     weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-    if index != 0 or weight is None:
-        return "it is the weight of a ConvTranspose"
     if obstacle := fixed(weight, bias):
         return obstacle
     if affine.shifts:
         return "a shift does not pass the ConvTranspose behind it"
-    w = array(weight)
+    w = array(present(weight))
     vectors = affine.along(1, w.shape[0])
     if vectors is None:
         return OTHER_AXIS
@@ -105,7 +103,7 @@ def conv_transpose(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed
 def batch_norm(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
     """G (s x + t - m) / d + b = (g s) (x - (m - t) / s) / d + b."""
     _, gamma, _, mean, _ = node.inputs
-    if index != 0 or is_training(node) or not all(map(is_constant, node.inputs[1:])):
+    if is_training(node) or not all(map(is_constant, node.inputs[1:])):
         return "the BatchNormalization behind it cannot take it up"
     if gamma is None or mean is None or bool(np.any(affine.scale == 0)):
         return "a scale of 0 comes before a BatchNormalization"

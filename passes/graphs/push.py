@@ -29,6 +29,14 @@ __all__ = ["Order", "push"]
 Order = Mapping[ir.Node, int]
 Use = tuple[ir.Node, int]
 
+BROADCASTS = (
+    "Add",
+    "Max",
+    "Min",
+    "Sub",
+    "Where",
+)  # whose constant may become one along the channels
+
 
 def push(
     node: ir.Node, index: int, affine: ChannelAffine, order: Order, *, undo: bool = False
@@ -82,7 +90,7 @@ class _Walk:
         value, shape = reader.inputs[index], sizes(reader.outputs[0])
         if value is None or not is_constant(value):
             return "it stands on the model's input"
-        old, broadcasts = array(value), reader.op_type in ("Add", "Sub")
+        old, broadcasts = array(value), reader.op_type in BROADCASTS
         rank = len(shape or ()) if broadcasts else old.ndim
         if shape is None or (affine.axis or 0) >= rank:
             return "the rank is not known"

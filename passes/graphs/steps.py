@@ -3,6 +3,7 @@
 y = a(x), x = b(z) with b affine too     ->  the two are one: a after b is asked of z
 y = a(u + v)                             ->  a is asked of u, its scale alone of v; or the other way round
 y = a(u * v), a(u / v)                   ->  its scale is asked of u; or of v
+y = a(max(u, v)), a(u or v)              ->  a is asked of both
 y = a(concat(u, v))                      ->  each part of the vector is asked of its operand
 y = a(part of u)                         ->  of u, with 1 and 0 over the other parts
 what else lets it pass                   ->  `moves`
@@ -131,6 +132,17 @@ def _product(node: ir.Node, affine: ChannelAffine) -> Steps | None:
     return [_asking(i, affine) for i in whole] or f"the {node.op_type} before it broadcasts"
 
 
+def _chosen(node: ir.Node, affine: ChannelAffine) -> Steps:
+    """Max, Min and Where: each element is one of theirs; a negative scale would choose another one."""
+    if node.op_type != "Where" and bool(np.any(affine.scale < 0)):
+        return f"a negative scale does not pass the {node.op_type} before it"
+    sides = list(enumerate(operands(node)))[1 if node.op_type == "Where" else 0 :]
+    shape = sizes(node.outputs[0])
+    if shape is None or any(not is_constant(v) and sizes(v) != shape for _, v in sides):
+        return f"the {node.op_type} before it broadcasts"
+    return [Step(tuple((index, affine) for index, _ in sides))]
+
+
 def _concat(node: ir.Node, affine: ChannelAffine) -> Steps:
     if affine.axis != concat_axis(node) is not None:
         return [Step(tuple((i, affine) for i in range(len(node.inputs))))]
@@ -145,6 +157,9 @@ _SPLITS: dict[str, Callable[[ir.Node, ChannelAffine], Steps | None]] = {
     "Add": _sum,
     "Concat": _concat,
     "Div": _product,
+    "Max": _chosen,
+    "Min": _chosen,
     "Mul": _product,
     "Sub": _sum,
+    "Where": _chosen,
 }
