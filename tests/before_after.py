@@ -337,6 +337,24 @@ BRANCHES: dict[str, Case] = {
         "{ p = Conv (x, _)  q = Conv (u, _)  y = Add (p, q) }",
         W4,
     ),
+    "an_affine_of_another_input": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  i = Mul (u, k)  y = Add (p, i) }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _)  i = Mul (u, _)  y = Add (p, i) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_norm_whose_scale_is_given": (
+        "(float[N,4,8,8] x, float[4] g) => (float[N,C,H,K] y)",
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  i = BatchNormalization (x, g, b, m, v)  y = Add (p, i) }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _)  i = BatchNormalization (x, g, _, _, _)  y = Add (p, i) }",
+        {**W4, "b": (4,), "m": (4,), "v": (4,)},
+    ),
+    "a_product_is_no_sum": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  r = Sigmoid (x)  i = Mul (x, r)  y = Add (p, i) }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _)  r = Sigmoid (x)  i = Mul (x, r)  y = Add (p, i) }",
+        W4,
+    ),
     "one_branch_twice": (
         IMAGE,
         "{ p = Conv (x, W)  y = Add (p, p) }",

@@ -129,6 +129,5 @@ def pads(node: ir.Node) -> bool:
     """Whether a Conv may read zeros beside its input."""
     if node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         weight = sizes(node.inputs[1]) if node.inputs[1] else None
-        strides = node.attributes.get_ints("strides", ())
-        return weight is None or set(weight[2:]) != {1} or bool(set(strides) - {1})
+        return weight is None or set(weight[2:]) != {1}
     return any(node.attributes.get_ints("pads", ()))
