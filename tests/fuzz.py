@@ -64,7 +64,8 @@ def wrong(sketch: Sketch, before: onnx.ModelProto, after: ir.Model) -> str:
         expected = sketch.arrays[value.name]
         if array.shape != expected.shape or array.dtype != expected.dtype:
             return f"{value.name} became {array.dtype}{array.shape}"
-        error, largest = np.abs(array - expected).max(), np.abs(expected).max()
+        error = np.abs(array.astype(np.float64) - expected).max()
+        largest = np.abs(expected).max()
         if not error <= LIMITS[sketch.dtype] * max(largest, 0.1):
             return f"{value.name} is off by {error:.1e} of {largest:.1e}"
     return ""

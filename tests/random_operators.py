@@ -369,12 +369,12 @@ def meet(g: Sketch, x: str) -> str:
 
 @operator(1)
 def choose(g: Sketch, x: str) -> str:
-    """By the sign of one value, or against a constant."""
+    """By the size of one value, or against a constant."""
     other = g.pick(fellows(g, x, None)) if g.chance(0.5) else g.numbers(*g.pick([(), (1,)]))
     if g.chance(0.5):
         return g.node(g.pick(["Max", "Min"]), x, other)
-    sign = g.node("Greater", g.pick(fellows(g, x, None)), g.numbers())
-    return g.node("Where", sign, *g.pick([(x, other), (other, x)]))
+    large = g.node("Greater", g.pick(fellows(g, x, None)), g.numbers(positive=True))
+    return g.node("Where", large, *g.pick([(x, other), (other, x)]))
 
 
 @operator(2)
