@@ -49,8 +49,6 @@ class MergeBranches(GraphPass):
 
     def _merge(self, node: ir.Node, side: int, names: Names) -> bool:
         """Let the Conv on ``side`` take up a summand of the other side."""
-        if len(operands(node)) < 2:
-            return False
         conv = _alone(operands(node)[side], node)
         if conv is None or conv.op_type != "Conv" or conv.domain or conv.inputs[0] is None:
             return False
