@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, elementwise, read
 from bnexport.passes.graphs.contract import GraphPass
-from bnexport.passes.graphs.graph import array, is_constant, operands, sizes
+from bnexport.passes.graphs.graph import array, integers, is_constant, operands, sizes
 from bnexport.passes.graphs.linear import fixed, vector
 from bnexport.passes.graphs.linear_forward import pads
 from bnexport.passes.graphs.naming import Names
@@ -40,7 +40,7 @@ def _narrow(conv: ir.Node, names: Names) -> bool:
         return False
     w, found = array(weight), _one_channel(conv)
     vectors = found[1].along(1, w.shape[1]) if found else None
-    if found is None or vectors is None or w.shape[1] < 2:
+    if found is None or vectors is None:
         return False
     s, t = (v.reshape(1, -1, *[1] * (w.ndim - 2)) for v in vectors)
     if np.any(t) and pads(conv):
@@ -80,14 +80,18 @@ def _one_channel(conv: ir.Node) -> tuple[ir.Value, ChannelAffine] | None:
 def _widened(node: ir.Node) -> tuple[ir.Value, ChannelAffine] | None:
     """The value whose one channel ``node`` makes several of, each an affine of it."""
     result = node.outputs[0].shape
-    if node.domain or result is None or len(result) < 3 or len(node.inputs) < 1:
+    if node.domain or result is None:
         return None
     source = next((v for v in node.inputs if v is not None and not is_constant(v)), None)
     shape = sizes(source) if source is not None else None
     if source is None or source.shape is None or shape is None or len(shape) != len(result):
         return None
     others = [axis for axis in range(len(shape)) if axis != 1]
-    if shape[1] != 1 or any(source.shape[axis] != result[axis] for axis in others):
+    repeats = integers(node, 1) if node.op_type == "Tile" else None
+    same = [
+        repeats[axis] == 1 if repeats else source.shape[axis] == result[axis] for axis in others
+    ]
+    if shape[1] != 1 or not all(same):
         return None
     if node.op_type in ("Expand", "Tile"):
         return source, ChannelAffine.identity()

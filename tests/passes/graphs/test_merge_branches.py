@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 from graph_text import graph
@@ -46,6 +47,15 @@ def test_a_branch_that_is_an_output_stays():
         W=(4, 4, 1, 1),
         U=(4, 4, 1, 1),
     )
+    assert operators(model) == ["Conv", "Conv", "Add"]
+
+
+def test_a_sum_that_half_precision_cannot_hold_is_not_made():
+    text = IMAGE + "{ p = Conv (x, W)  q = Conv (x, U)  y = Add (p, q) }"
+    model = graph(text, "float16", W=(4, 4, 1, 1), U=(4, 4, 1, 1))
+    for name in "WU":
+        large = ir.tensor(np.full((4, 4, 1, 1), 60000, np.float16))
+        model.graph.initializers[name].const_value = large
     assert operators(model) == ["Conv", "Conv", "Add"]
 
 
