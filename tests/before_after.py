@@ -225,6 +225,13 @@ WINDOWS: dict[str, Case] = {
         "{ p = Conv (x, _)  a = Clip (p, _, _)  y = Mul (a, _) }",
         {**W4, "v": (4, 1, 1)},
     ),
+    "a_slice_along_another_axis": (
+        "(float[N,4,7,6] x) => (float[N,H,L,K] y)",
+        "{ a = MatMul (x, W)  o = Constant <value = int64[1] {1}> ()"
+        "  e = Constant <value = int64[1] {3}> ()  p = Slice (a, o, e, o)  y = Mul (p, k) }",
+        "{ a = MatMul (x, _)  y = Slice (a, _, _, _) }",
+        {"W": (6, 5), "k": (5,)},
+    ),
 }
 
 BRANCHES: dict[str, Case] = {

@@ -119,21 +119,22 @@ def picked(node: ir.Node, output: ir.Value, axis: int) -> Indices | None:
         index = channels[starts[0] : ends[0] : steps[0]]
         return index if len(index) else None
     widths = [(sizes(each) or ())[axis] if sizes(each) else None for each in node.outputs]
-    place = node.outputs.index(output)
-    if any(width is None for width in widths):
+    known = [width for width in widths if width is not None]
+    if len(known) < len(widths):
         return None
-    start = sum(width or 0 for width in widths[:place])
-    return channels[start : start + (widths[place] or 0)]
+    place = node.outputs.index(output)
+    start = sum(known[:place])
+    return channels[start : start + known[place]]
 
 
 def _seen(reader: ir.Node, value: ir.Value, axis: int) -> Indices:
     """Which channels of ``value`` matter to ``reader``."""
     shape = sizes(value) or ()
     everything = np.arange(shape[axis] or 0)
-    if cut_axis(reader) != axis or reader.inputs[0] is not value or value in reader.inputs[1:]:
+    if cut_axis(reader) != axis:
         return everything
     parts = [picked(reader, output, axis) for output in reader.outputs if is_read(output)]
     known = [part for part in parts if part is not None]
-    if not known or len(known) < len(parts):
+    if len(known) < len(parts):
         return everything
-    return np.unique(np.concatenate(known))
+    return np.unique(np.concatenate([everything[:0], *known]))
