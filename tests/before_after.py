@@ -464,7 +464,110 @@ CHOICES: dict[str, Case] = {
     ),
 }
 
+MEETINGS: dict[str, Case] = {
+    "a_scale_and_its_own_slope": (
+        IMAGE,
+        "{ n = Mul (x, v)  p = PRelu (n, n)  y = Conv (p, W) }",
+        "{ n = Mul (x, _)  p = PRelu (n, n)  y = Conv (p, _) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+    "a_scale_that_is_the_slope": (
+        IMAGE,
+        "{ n = Mul (x, v)  p = PRelu (x, n)  y = Conv (p, W) }",
+        "{ n = Mul (x, _)  p = PRelu (x, n)  y = Conv (p, _) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+    "a_sum_of_two_ranks": (
+        "(float[4,4] x, float[2,4,4,4] u) => (float[A,B,C,D] y)",
+        "{ n = Add (x, k)  s = Add (n, u)  y = Conv (s, W) }",
+        "{ n = Add (x, _)  s = Add (n, u)  y = Conv (s, _) }",
+        {**W4, "k": (4,)},
+    ),
+    "a_product_of_two_ranks": (
+        "(float[4,4] x, float[2,4,4,4] u) => (float[A,B,C,D] y)",
+        "{ n = Mul (x, k)  s = Mul (n, u)  y = Conv (s, W) }",
+        "{ n = Mul (x, _)  s = Mul (n, u)  y = Conv (s, _) }",
+        {**W4, "k": (4,)},
+    ),
+    "a_sum_along_two_axes": (
+        "(float[N,4,4,4] x) => (float[N,C,H,K] y)",
+        "{ n = Add (x, k)  t = Transpose <perm=[0,2,1,3]> (n)  s = Add (n, t)  y = Conv (s, W) }",
+        "{ n = Add (x, _)  t = Transpose <perm=[0,2,1,3]> (n)  s = Add (n, t)  y = Conv (s, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "the_square_of_a_scaled_value": (
+        IMAGE,
+        "{ n = Mul (x, k)  s = Mul (n, n)  y = Conv (s, W) }",
+        "{ n = Mul (x, _)  s = Mul (n, n)  y = Conv (s, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_shifted_factor": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ n = Add (x, k)  s = Mul (n, u)  y = Conv (s, W) }",
+        "{ n = Add (x, _)  s = Mul (n, u)  y = Conv (s, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_scaled_factor": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ n = Mul (x, k)  s = Mul (u, n)  y = Conv (s, W) }",
+        "{ s = Mul (u, x)  y = Conv (s, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_scaled_divisor": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ n = Mul (x, v)  s = Div (u, n)  y = Conv (s, W) }",
+        "{ n = Mul (x, _)  s = Div (u, n)  y = Conv (s, _) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+    "a_scaled_summand": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ n = Mul (x, v)  s = Add (u, n)  y = Conv (s, W) }",
+        "{ n = Mul (x, _)  s = Add (u, n)  y = Conv (s, _) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+    "a_shifted_summand": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)",
+        "{ n = Add (x, v)  s = Sub (u, n)  y = Conv (s, W) }",
+        "{ s = Sub (u, x)  y = Conv (s, _, _) }",
+        {**W4, "v": (4, 1, 1)},
+    ),
+}
+
+ENDS = (
+    "z0 = Constant <value = int64[1] {0}> ()  z4 = Constant <value = int64[1] {4}> ()"
+    "  z6 = Constant <value = int64[1] {6}> ()  z7 = Constant <value = int64[1] {7}> ()"
+    "  one = Constant <value = int64[1] {1}> ()  three = Constant <value = int64[1] {3}> ()"
+    "  back = Constant <value = int64[1] {-1}> ()  far = Constant <value = int64[1] {-100}> ()"
+)
 READERS: dict[str, Case] = {
+    "a_part_of_the_channels_and_a_part_of_the_width": (
+        TWO,
+        "{ " + ENDS + " p = Conv (x, W)  a = Slice (p, z0, z4, one)  y = Mul (a, k)"
+        "  z = Slice (p, z4, z6, three) }",
+        "{ p = Conv (x, _)  a = Slice (p, _, _, _)  y = Mul (a, _)  z = Slice (p, _, _, _) }",
+        {**W8, "k": (4, 1, 1)},
+    ),
+    "a_part_of_the_channels_and_all_of_them_backwards": (
+        TWO,
+        "{ " + ENDS + " p = Conv (x, W)  a = Slice (p, z0, z4, one)  y = Mul (a, k)"
+        "  z = Slice (p, z7, far, one, back) }",
+        "{ p = Conv (x, _)  a = Slice (p, _, _, _)  y = Mul (a, _)  z = Slice (p, _, _, _, _) }",
+        {**W8, "k": (4, 1, 1)},
+    ),
+    "parts_scaled_by_a_number_and_by_a_vector": (
+        TWO,
+        "{ p = Conv (x, W)  f, l = Split <axis=1, num_outputs=2> (p)  y = Mul (f, k)  o = Constant"
+        " <value = float {2.0}> ()  z = Mul (l, o) }",
+        "{ p = Conv (x, _)  y, z = Split <axis=1, num_outputs=2> (p) }",
+        {**W8, "k": (4, 1, 1)},
+    ),
+    "a_whole_scaled_by_a_number_and_a_part_by_a_vector": (
+        TWO,
+        "{ p = Conv (x, W)  f, l = Split <axis=1, num_outputs=2> (p)  y = Mul (f, k)  o = Constant"
+        " <value = float {2.0}> ()  z = Mul (p, o) }",
+        "{ p = Conv (x, _)  f, l = Split <axis=1, num_outputs=2> (p)  y = Mul (f, _)  z = Mul (p, _) }",
+        {**W8, "k": (4, 1, 1)},
+    ),
     "two_readers_that_agree_by_parts": (
         SQUARE,
         "{ p = Conv (x, W)  q, r = Split <axis=1, num_outputs=2> (p)  a = Concat <axis=1> (r, q)  "

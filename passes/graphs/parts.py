@@ -32,7 +32,7 @@ def agreed(
         return first
     axis, shape = first.axis, sizes(value)
     channels = shape[axis] if shape is not None and axis is not None else None
-    if axis is None or channels is None or any(affine.axis != axis for _, affine in asked):
+    if axis is None or channels is None:
         return None
     unchanged = ChannelAffine(axis, np.ones(channels), np.zeros(channels))
     scale, shift = np.full(channels, np.nan), np.full(channels, np.nan)

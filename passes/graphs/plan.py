@@ -86,8 +86,6 @@ def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | st
     if first is None or first.dtype is None:
         return "the type of its weight is not known"
     like = first.dtype
-    if not like.is_floating_point():
-        return "its weight holds integers"
     for index, numbers in new.items():
         role = "weight" if index == 1 else "constant"
         if loss := _loss(numbers, like):

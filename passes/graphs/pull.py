@@ -141,7 +141,7 @@ def _steps(node: ir.Node, given: Given) -> Steps:
 def _compose(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | None:
     """With an affine behind it, which is taken along."""
     behind = read(node)
-    if behind is None or isinstance(behind, str) or behind[0] != index:
+    if not isinstance(behind, tuple):
         return None
     both = behind[1].after(affine)
     if both is None:
@@ -172,7 +172,7 @@ def _shuffle(node: ir.Node, index: int, affine: ChannelAffine) -> Step | None:
 
 def _move(node: ir.Node, index: int, affine: ChannelAffine) -> Step | str | None:
     rule = FORWARD.get(node.op_type)
-    if rule is None or index != 0 or any(map(is_read, node.outputs[1:])):
+    if rule is None or index != 0:
         return None
     moved = rule(node, affine)
     return moved if isinstance(moved, str) else Step(((0, moved),))
@@ -224,7 +224,7 @@ def _concat(node: ir.Node, given: Given) -> Steps:
 def _split(node: ir.Node, given: Given) -> Steps | None:
     """Each part takes its own; of a Slice along the channels, the one part."""
     affine, axis = given.get(0), cut_axis(node)
-    if affine is None or len(given) > 1 or axis is None:
+    if affine is None or axis is None:
         return None
     onward = []
     for place, output in enumerate(node.outputs):

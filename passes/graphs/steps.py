@@ -61,7 +61,7 @@ def _asking(index: int, affine: ChannelAffine) -> Step:
 def _compose(node: ir.Node, affine: ChannelAffine) -> Steps | None:
     """With an affine before it, which is taken along."""
     before = read(node)
-    if before is None or isinstance(before, str):
+    if not isinstance(before, tuple):
         return before
     index, inner = before
     both = affine.after(inner)

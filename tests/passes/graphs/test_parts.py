@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from graph_text import feeds, graph, ops, run
 
@@ -98,6 +99,13 @@ CUTS = {
 @pytest.mark.parametrize("name", CUTS)
 def test_what_takes_no_part_along_one_axis(name):
     assert cut_axis(graph(CUTS[name]).graph.node(-1)) is None
+
+
+def test_a_reduction_takes_no_part():
+    node = graph(CUTS["not_at_all"]).graph.node(0)
+    node.op_type = "ReduceMean"
+    node.attributes["axes"] = ir.AttrInt64s("axes", [1])  # as before opset 18
+    assert cut_axis(node) is None
 
 
 def test_an_operator_of_another_domain_takes_no_known_part():
