@@ -32,7 +32,7 @@ RULES = ROOT / "passes" / "graphs"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 OTHER_PASSES = ("__init__", "bias", "constants", "fate", "graph", "naming", "shapes", "simplify")
 HERE = "tests/passes/graphs"
-UNITS = "affine", "channel_shuffle", "compose_affines", "contract", "einsum", "rules"
+UNITS = "affine", "channel_shuffle", "compose_affines", "contract", "einsum", "plan", "rules"
 GRAPHS = f"{HERE}/test_before_after.py"
 STAGES = (
     [*(f"{HERE}/test_{unit}.py" for unit in UNITS), f"{GRAPHS}::test_the_graph_is_as_written"],

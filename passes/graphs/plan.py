@@ -106,7 +106,7 @@ def _loss(numbers: Array, like: ir.DataType) -> str:
         rounded = numbers.astype(like.numpy()).astype(np.float64)
     if not np.isfinite(rounded).all():
         return "overflow"
-    if like.itemsize >= 4 or like.name == "BFLOAT16" or numbers.ndim < 2:
+    if like.itemsize >= 4 or numbers.ndim < 2:
         return ""
     unit = float(np.finfo(np.float16).eps) / 2
     for axis in (0, 1):
