@@ -7,6 +7,7 @@ import onnx_ir as ir
 import pytest
 from graph_text import graph
 
+from bnexport.passes.graphs.naming import Names
 from bnexport.passes.graphs.plan import Plan, absorbed
 
 TEXT = "(float[N,4] x) => (float[N,3] y) { y = Gemm (x, W, c) }"
@@ -42,6 +43,18 @@ def test_a_small_bias_is_no_loss():
 def test_single_precision_may_round_to_zero():
     assert isinstance(absorbed(gemm("float"), {1: np.full((4, 3), 1e-60)}), Plan)
     assert "overflow" in str(absorbed(gemm("float"), {1: np.full((4, 3), 1e60)}))
+
+
+def test_a_bias_that_comes_to_zero_takes_the_place_of_the_old_one():
+    model = graph(TEXT, W=(4, 3), c=(3,))
+    plan = absorbed(model.graph.node(0), {2: np.zeros(3)})
+    assert isinstance(plan, Plan)
+    for edit in plan.edits:
+        edit(Names(model.graph))
+    bias = model.graph.node(0).inputs[2]
+    assert bias is not None
+    assert bias.const_value is not None
+    assert not bias.const_value.numpy().any()
 
 
 def test_two_plans_that_change_one_node_are_none():
