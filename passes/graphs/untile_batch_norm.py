@@ -2,7 +2,8 @@
 
     reshape(BN(reshape(x, (1, N C, ...)), tile(p, N)), (N, C, ...))  ->  BN(x, p)
 
-Row-major, channel n C + c of the reshaped value is channel c of sample n, and tile gives it p_c.
+Row-major, channel n C + c of the reshaped value is channel c of sample n, and tile gives it p_c. As long as the
+axes behind the channels stay, it does not matter how the reshape divides N C.
 """
 
 from __future__ import annotations
@@ -34,12 +35,10 @@ def _untile(node: ir.Node) -> bool:
     if wide is None or wide.op_type != "Reshape" or len(uses) != 1 or result.is_graph_output():
         return False
     source, after = wide.inputs[0], uses[0].node
-    if source is None or source.shape is None or after.op_type != "Reshape" or uses[0].idx:
+    if source is None or source.shape is None or after.op_type != "Reshape":
         return False
     whole, there = sizes(source) or (), sizes(wide.outputs[0]) or ()
-    if len(whole) < 3 or len(there) != len(whole) or there[0] != 1 or there[2:] != whole[2:]:
-        return False
-    if None in whole[1:] or after.outputs[0].shape != source.shape or after.graph is not node.graph:
+    if there[2:] != whole[2:] or None in whole[1:] or after.outputs[0].shape != source.shape:
         return False
     if any(value is None or sizes(value) != (whole[1],) for value in parameters):
         return False

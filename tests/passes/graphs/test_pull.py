@@ -186,3 +186,12 @@ def test_a_large_mean_is_subtracted_before_it_can_cancel():
     assert "its mean is too far from 0" in fates[0].reason
     x = {name: array + 3.0e4 for name, array in feeds(before, 5).items()}
     np.testing.assert_allclose(run(model, x)[0], run(before, x)[0], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "text", ["{ n = Mul (x, k)  y = Conv (n, W) }", "{ n = Conv (x, W)  y = Mul (n, k) }"]
+)
+def test_a_conv_of_another_domain_is_not_known(text):
+    model = graph("(float[N,4,6,6] x) => (float[N,4,6,6] y)" + text, W=(4, 4, 1, 1), k=(4, 1, 1))
+    next(node for node in model.graph if node.op_type == "Conv").domain = "com.example"
+    assert not FoldBatchNorm()(model).modified
