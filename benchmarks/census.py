@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-__all__ = ["Census", "census"]
+__all__ = ["Census", "census", "program"]
 
 CONV_LIKE = ("Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
 ELEMENTWISE = ("Mul", "Add", "Sub", "Div")
@@ -63,3 +63,17 @@ def _is_affine(
     bias = node.op_type == "Add" and producers.get(others[0]) in MATRIX and numbers.ndim <= 1
     floating = bool(np.issubdtype(numbers.dtype, np.floating))
     return floating and not bias and numbers.size > 1 and numbers.size == max(numbers.shape)
+
+
+def program(path: Path) -> str:
+    """The operators of a file in order, with their attributes and the shapes of their constants; no names."""
+    graph = onnx.load(path).graph
+    places = {value.name: f"input {index}" for index, value in enumerate(graph.input)}
+    places |= {each.name: f"constant {list(each.dims)}" for each in graph.initializer}
+    lines = []
+    for index, node in enumerate(graph.node):
+        attributes = sorted(str(attribute) for attribute in node.attribute)
+        read = [places.get(name, "") for name in node.input]
+        lines.append(f"{node.domain} {node.op_type} {read} {attributes}")
+        places |= {name: f"{index}.{out}" for out, name in enumerate(node.output)}
+    return "\n".join(lines)

@@ -3,9 +3,10 @@
     python benchmarks/fold_latency.py --work DIR [--only NETWORK ...] [--quick]
 
 Each network, batch size and number of threads is measured pair by pair (`paired`), and only files that agree
-with PyTorch in float64 take part. The exports, and the numbers of each network, are kept below DIR: a second
-run continues the first, and measures a network anew when its files have changed. The first column of the table
-is the ratio to the best of the others: above 1 another one's file is faster.
+with PyTorch in float64 take part. Files with the same operators in the same order are measured once, and not at
+all where they are bnexport's own. The exports, and the numbers of each network, are kept below DIR: a second run
+continues the first, and measures a network anew when its files have changed. The first column of the table is
+the ratio to the best of the others: above 1 another one's file is faster.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from census import census
+from census import census, program
 from paired import measure
 from peers import OURS, PEERS, Exports, export
 from sessions import pin, relative_error, runner
@@ -42,6 +43,7 @@ BATCHES = (1, 16)
 THREADS = (1, 2)
 MACHINE = "two shared CPU cores"
 WRONG = 1e-4  # relative error in the norm; float32 rounding leaves 1e-7 to 1e-5 in these networks
+SAME = {"cpu": 1.0, "cpu_interval": [1.0, 1.0], "wall": 1.0}
 RESULTS = Path(__file__).parent / "results"
 
 Row = dict[str, Any]
@@ -79,6 +81,7 @@ def _network(
     files = {name: path for name, path in exports.paths.items() if name in (OURS, *PEERS)}
     errors = {name: relative_error(path, x, expected) for name, path in files.items()}
     right = [name for name in PEERS if errors.get(name, np.inf) < WRONG]
+    same = _same([OURS, *right], files)
     cells = []
     for batch in batches:
         sample = np.random.default_rng(batch).standard_normal((batch, *exports.sample))
@@ -90,7 +93,9 @@ def _network(
                     measure(partial(load, files[OURS]), partial(load, files[name]), budget)
                 )
                 for name in right
+                if name not in same
             }
+            ratios |= {name: ratios.get(first, SAME) for name, first in same.items()}
             cells.append({"batch": batch, "threads": count, "ratios": ratios})
     pin(1)
     return {
@@ -99,9 +104,22 @@ def _network(
         "census": {name: asdict(census(path)) for name, path in files.items()},
         "relative_error": errors,
         "failed": exports.errors,
+        "same": same,
         "ours_agrees": errors[OURS] < WRONG,
         "cells": cells,
     }
+
+
+def _same(names: list[str], files: dict[str, Path]) -> dict[str, str]:
+    """Whose file computes the same operators in the same order as an earlier one's: measured once for both."""
+    first: dict[str, str] = {}
+    found = {}
+    for name in names:
+        shape = program(files[name])
+        if shape in first:
+            found[name] = first[shape]
+        first.setdefault(shape, name)
+    return found
 
 
 def _key(exports: Exports, *settings: object) -> str:
@@ -140,7 +158,14 @@ def _lines(row: Row) -> Iterator[str]:
     for cell in row["cells"]:
         ratios = cell["ratios"]
         best = f"{max(each['cpu'] for each in ratios.values()):.2f}" if ratios else "none"
-        shown = [_shown(ratios[name]) if name in ratios else "no right file" for name in PEERS]
+        shown = [
+            f"as {row['same'][name]}'s"
+            if name in row["same"]
+            else _shown(ratios[name])
+            if name in ratios
+            else "no right file"
+            for name in PEERS
+        ]
         where = f"{row['network']} | {cell['batch']} | {cell['threads']}"
         yield f"| {where} | {best if row['ours_agrees'] else 'WRONG'} | {' | '.join(shown)} |"
 
