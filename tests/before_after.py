@@ -408,6 +408,24 @@ BIASES: dict[str, Case] = {
         "{ a = MatMul (x, _)  y = Add (a, _) }",
         {"W": (6, 5), "k": (5,), "c": (5,)},
     ),
+    "one_norm_is_not_worth_two_adds": (
+        "(float[N,4,6] x) => (float[N,5,6] y, float[N,7,6] z)",
+        "{ n = BatchNormalization (x, g, b, m, v)  y = MatMul (W, n)  z = MatMul (U, n) }",
+        "{ n = Add (x, _)  y = MatMul (_, n)  z = MatMul (_, n) }",
+        {"W": (5, 4), "U": (7, 4), **BN4},
+    ),
+    "one_norm_is_worth_one_add": (
+        "(float[N,4,6] x) => (float[N,5,6] y)",
+        "{ n = BatchNormalization (x, g, b, m, v)  y = MatMul (W, n) }",
+        "{ p = MatMul (_, x)  y = Add (p, _) }",
+        {"W": (5, 4), **BN4},
+    ),
+    "a_sign_and_an_add_are_not_worth_one_norm": (
+        "(float[N,4,6] x) => (float[N,5,C] y)",
+        "{ p = MatMul (W, x)  r = MaxPool <kernel_shape=[2]> (p)  y = BatchNormalization (r, g, b, m, v) }",
+        "{ p = MatMul (_, x)  r = MaxPool (p)  y = BatchNormalization (r, _, _, _, _) }",
+        {"W": (5, 4), **dict.fromkeys("gbmv", (5,))},
+    ),
     "a_single_row": (
         "(float[6] x) => (float[K] y)",
         "{ a = MatMul (x, W)  " + ROWS_LEFT,
@@ -815,6 +833,7 @@ CASES: dict[str, Case] = {
     **BRANCHES,
     **BIASES,
     **CHOICES,
+    **MEETINGS,
     **READERS,
     **SPELLINGS,
 }

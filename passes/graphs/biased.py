@@ -23,16 +23,22 @@ from bnexport.passes.graphs.graph import (
 )
 from bnexport.passes.graphs.naming import Names
 
-__all__ = ["add_bias"]
+__all__ = ["add_bias", "leaves_add"]
 
 
 def add_bias(node: ir.Node, vector: Array, axis: int | None, names: Names) -> None:
     """Add ``vector`` along ``axis`` to what ``node`` computes."""
     shape = _rows_of_known_size(node)
-    if shape is not None and axis == len(shape) - 1:
-        _as_gemm(node, shape, vector, names)
-    else:
+    if shape is None or leaves_add(node, axis):
         append("Add", node, vector, axis, names)
+    else:
+        _as_gemm(node, shape, vector, names)
+
+
+def leaves_add(node: ir.Node, axis: int | None) -> bool:
+    """Whether a bias along ``axis`` would be an Add behind the node."""
+    shape = _rows_of_known_size(node)
+    return shape is None or axis != len(shape) - 1
 
 
 def _rows_of_known_size(node: ir.Node) -> list[int] | None:

@@ -83,18 +83,19 @@ class FoldBatchNorm(GraphPass):
     def _fold(
         self, node: ir.Node, index: int, affine: ChannelAffine, order: Order, names: Names
     ) -> bool:
-        back = push(node, index, affine, order)
+        back = _paying(push(node, index, affine, order))
         if isinstance(back, Plan):
             return self._carry_out(back, node, index, names)
         onward: Plan | str = "its mean is too far from 0"
         if is_steady(node, affine):
-            onward = pull(node.outputs[0], affine, order)
+            onward = _paying(pull(node.outputs[0], affine, order))
         if isinstance(onward, str) and self._partly and can_undo(node):
             for other in (
                 push(node, index, affine, order, undo=True),
                 apart(node, index, affine, order),
             ):
-                onward = other if isinstance(onward, str) and isinstance(other, Plan) else onward
+                paying = isinstance(_paying(other), Plan)
+                onward = other if isinstance(onward, str) and paying else onward
         if isinstance(onward, Plan):
             return self._carry_out(onward, node, index, names)
         for left, plan in in_part(node, index, affine, order) if self._partly else ():
@@ -131,3 +132,10 @@ class FoldBatchNorm(GraphPass):
 
 def _order(model: ir.Model) -> Order:
     return {node: i for i, node in enumerate(ir.traversal.RecursiveGraphIterator(model.graph))}
+
+
+def _paying(plan: Plan | str) -> Plan | str:
+    """The plan, if it leaves no more operators than before."""
+    if isinstance(plan, str) or plan.pays:
+        return plan
+    return f"{plan.adds} Adds would take its place"

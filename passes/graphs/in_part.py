@@ -51,7 +51,7 @@ def in_part(
 ) -> Iterator[tuple[Left, Plan]]:
     """Every way to leave one operator that has a linear operator to go into, the best first."""
     for operator, vector, plan in _ways(node, index, affine, order):
-        if isinstance(plan, Plan) and plan.absorbers:
+        if isinstance(plan, Plan) and plan.absorbers and plan.adds <= len(plan.composed):
             yield Left(operator, vector, affine.axis), plan
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.biased import add_bias
+from bnexport.passes.graphs.biased import add_bias, leaves_add
 from bnexport.passes.graphs.graph import Array, bypass, set_constant
 from bnexport.passes.graphs.naming import Names
 
@@ -32,12 +32,19 @@ class Plan:
         absorbers: The linear operators that take the affine up.
         composed: Affine nodes on the way that are taken along, and so disappear.
         touched: Every node that the affine passes or changes; new constants are computed from old ones.
+        adds: How many Adds it leaves.
     """
 
     edits: tuple[Edit, ...] = ()
     absorbers: tuple[ir.Node, ...] = ()
     composed: tuple[ir.Node, ...] = ()
     touched: tuple[ir.Node, ...] = ()
+    adds: int = 0
+
+    @property
+    def pays(self) -> bool:
+        """Whether it leaves no more operators than the affines that disappear."""
+        return self.adds <= 1 + len(self.composed)
 
     def __add__(self, other: Plan) -> Plan:
         return Plan(
@@ -45,6 +52,7 @@ class Plan:
             self.absorbers + other.absorbers,
             self.composed + other.composed,
             self.touched + other.touched,
+            self.adds + other.adds,
         )
 
     def beside(self, other: Plan) -> Plan | str:
@@ -77,7 +85,8 @@ def composed(node: ir.Node, index: int) -> Plan:
 
 def appended(node: ir.Node, vector: Array, axis: int | None) -> Plan:
     """An operator without a bias is given one."""
-    return Plan((lambda names: add_bias(node, vector, axis, names),), (), (), (node,))
+    adds = int(leaves_add(node, axis))
+    return Plan((lambda names: add_bias(node, vector, axis, names),), (), (), (node,), adds)
 
 
 def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | str:
