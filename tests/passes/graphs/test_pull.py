@@ -8,6 +8,9 @@ import pytest
 from graph_text import feeds, graph, ops, run
 
 from bnexport.passes.graphs import Fate, FoldBatchNorm
+from bnexport.passes.graphs.affine import ChannelAffine
+from bnexport.passes.graphs.plan import Plan
+from bnexport.passes.graphs.pull import pull
 
 BN = {"g": (4,), "b": (4,), "m": (4,), "v": (4,)}
 IMAGE = "(float[N,4,8,8] x) => (float[N,C,H,K] y) "
@@ -194,4 +197,23 @@ def test_a_large_mean_is_subtracted_before_it_can_cancel():
 def test_a_conv_of_another_domain_is_not_known(text):
     model = graph("(float[N,4,6,6] x) => (float[N,4,6,6] y)" + text, W=(4, 4, 1, 1), k=(4, 1, 1))
     next(node for node in model.graph if node.op_type == "Conv").domain = "com.example"
+    assert not FoldBatchNorm()(model).modified
+
+
+@pytest.mark.parametrize("op", ["Add", "Mul", "Sub", "Div"])
+def test_a_constant_behind_is_taken_along(op):
+    text = f"(float[N,4,6,6] x) => (float[A,B,C,D] y) {{ n = Relu (x)  a = {op} (n, v)  y = Conv (a, W) }}"
+    model = graph(text, W=(4, 4, 3, 3), v=(4, 1, 1))
+    order = {node: index for index, node in enumerate(model.graph)}
+    affine = ChannelAffine(1, np.full(4, 2.0), np.ones(4))
+    plan = pull(model.graph.node(0).outputs[0], affine, order)
+    assert isinstance(plan, Plan)
+    assert [node.op_type for node in plan.composed] == [op]
+
+
+def test_a_weight_behind_that_would_overflow_half_precision_stays():
+    text = "(float16[N,4,6,6] x) => (float16[A,B,C,D] y) { n = Mul (x, k)  y = Conv (n, W) }"
+    model = graph(text.replace("float16[", "float["), "float16", W=(4, 4, 3, 3), k=(4, 1, 1))
+    for name, shape in (("W", (4, 4, 3, 3)), ("k", (4, 1, 1))):
+        model.graph.initializers[name].const_value = ir.tensor(np.full(shape, 300, np.float16))
     assert not FoldBatchNorm()(model).modified
