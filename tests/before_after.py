@@ -426,6 +426,12 @@ BIASES: dict[str, Case] = {
         "{ p = MatMul (_, x)  r = MaxPool (p)  y = BatchNormalization (r, _, _, _, _) }",
         {"W": (5, 4), **dict.fromkeys("gbmv", (5,))},
     ),
+    "rows_shifted_by_a_number": (
+        "(float[N,6] x) => (float[N,K] y)",
+        "{ a = MatMul (x, W)  o = Constant <value = float {0.5}> ()  m = Mul (a, k)  y = Add (m, o) }",
+        "{ y = Gemm (x, _, _) }",
+        {"W": (6, 5), "k": (5,)},
+    ),
     "a_single_row": (
         "(float[6] x) => (float[K] y)",
         "{ a = MatMul (x, W)  " + ROWS_LEFT,

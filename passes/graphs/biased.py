@@ -29,16 +29,15 @@ __all__ = ["add_bias", "leaves_add"]
 def add_bias(node: ir.Node, vector: Array, axis: int | None, names: Names) -> None:
     """Add ``vector`` along ``axis`` to what ``node`` computes."""
     shape = _rows_of_known_size(node)
-    if shape is None or leaves_add(node, axis):
+    if shape is None:
         append("Add", node, vector, axis, names)
-    else:
-        _as_gemm(node, shape, vector, names)
+    else:  # its rows can take nothing along another axis than their own
+        _as_gemm(node, shape, np.broadcast_to(vector, shape[-1]), names)
 
 
-def leaves_add(node: ir.Node, axis: int | None) -> bool:
-    """Whether a bias along ``axis`` would be an Add behind the node."""
-    shape = _rows_of_known_size(node)
-    return shape is None or axis != len(shape) - 1
+def leaves_add(node: ir.Node) -> bool:
+    """Whether a bias would be an Add behind the node."""
+    return _rows_of_known_size(node) is None
 
 
 def _rows_of_known_size(node: ir.Node) -> list[int] | None:

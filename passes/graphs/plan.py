@@ -85,7 +85,7 @@ def composed(node: ir.Node, index: int) -> Plan:
 
 def appended(node: ir.Node, vector: Array, axis: int | None) -> Plan:
     """An operator without a bias is given one."""
-    adds = int(leaves_add(node, axis))
+    adds = int(leaves_add(node))
     return Plan((lambda names: add_bias(node, vector, axis, names),), (), (), (node,), adds)
 
 
