@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -72,7 +73,10 @@ def _count(exports: Exports) -> Row:
     row["batch_norms"] = exports.batch_norms
     if OURS in exports.paths:
         row["fates"] = dict(Counter(each["fate"] for each in exports.ledger))
-        reasons = Counter((each["fate"], each["reason"]) for each in exports.ledger)
+        reasons = Counter(
+            (each["fate"], re.sub(r"\d+ readers", "several readers", each["reason"]))
+            for each in exports.ledger
+        )
         row["reasons"] = [
             {"fate": fate, "reason": reason, "count": count}
             for (fate, reason), count in reasons.most_common()
