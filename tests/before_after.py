@@ -563,6 +563,51 @@ ENDS = (
     "  one = Constant <value = int64[1] {1}> ()  three = Constant <value = int64[1] {3}> ()"
     "  back = Constant <value = int64[1] {-1}> ()  far = Constant <value = int64[1] {-100}> ()"
 )
+FUSED: dict[str, Case] = {
+    "the_half_of_a_gelu": (
+        IMAGE,
+        "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"
+        "  h = Constant <value = float {0.5}> ()  d = Div (x, r)  e = Erf (d)  s = Add (e, o)"
+        "  p = Mul (s, h)  q = Mul (x, p)  y = Conv (q, W) }",
+        "{ d = Div (x, _)  e = Erf (d)  s = Add (e, _)  p = Mul (s, _)  q = Mul (x, p)  y = Conv (q, _) }",
+        W4,
+    ),
+    "the_half_behind_a_gelu": (
+        IMAGE,
+        "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"
+        "  h = Constant <value = float {0.5}> ()  d = Div (x, r)  e = Erf (d)  s = Add (e, o)"
+        "  p = Mul (x, s)  q = Mul (p, h)  y = Conv (q, W) }",
+        "{ d = Div (x, _)  e = Erf (d)  s = Add (e, _)  p = Mul (x, s)  q = Mul (p, _)  y = Conv (q, _) }",
+        W4,
+    ),
+    "the_half_before_a_gelu": (
+        IMAGE,
+        "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"
+        "  h = Constant <value = float {0.5}> ()  d = Div (x, r)  e = Tanh (d)  s = Add (e, o)"
+        "  p = Mul (x, h)  q = Mul (p, s)  y = Conv (q, W) }",
+        "{ d = Div (x, _)  e = Tanh (d)  s = Add (e, _)  p = Mul (x, _)  q = Mul (p, s)  y = Conv (q, _) }",
+        W4,
+    ),
+    "the_gamma_and_beta_of_a_layer_norm": (
+        "(float[N,7,6] x) => (float[N,L,K] y)",
+        "{ i = Constant <value = int64[1] {-1}> ()  m = ReduceMean <keepdims=1> (x, i)  c = Sub (x, m)"
+        "  q = Mul (c, c)  w = ReduceMean <keepdims=1> (q, i)  u = Add (w, v)"
+        "  s = Sqrt (u)  d = Div (c, s)  g1 = Mul (d, g)  b1 = Add (g1, b)  y = MatMul (b1, W) }",
+        "{ m = ReduceMean (x, _)  c = Sub (x, m)  q = Mul (c, c)  w = ReduceMean (q, _)  u = Add (w, _)"
+        "  s = Sqrt (u)  d = Div (c, s)  g1 = Mul (d, _)  b1 = Add (g1, _)  y = MatMul (b1, _) }",
+        {"W": (6, 5), "g": (6,), "b": (6,), "v": (1,)},
+    ),
+    "a_norm_behind_a_gelu_goes_on": (
+        IMAGE,
+        "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"
+        "  h = Constant <value = float {0.5}> ()  d = Div (x, r)  e = Erf (d)  s = Add (e, o)"
+        "  p = Mul (s, h)  a = Mul (x, p)  n = BatchNormalization (a, g, b, m, v)  y = Conv (n, W) }",
+        "{ d = Div (x, _)  e = Erf (d)  s = Add (e, _)  p = Mul (s, _)  a = Mul (x, p)"
+        "  y = Conv (a, _, _) }",
+        {**W4, **BN4},
+    ),
+}
+
 READERS: dict[str, Case] = {
     "a_part_of_the_channels_and_a_part_of_the_width": (
         TWO,
@@ -839,6 +884,7 @@ CASES: dict[str, Case] = {
     **BRANCHES,
     **BIASES,
     **CHOICES,
+    **FUSED,
     **MEETINGS,
     **READERS,
     **SPELLINGS,

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, is_steady, read
 from bnexport.passes.graphs.contract import GraphPass
+from bnexport.passes.graphs.fused import in_fused
 from bnexport.passes.graphs.graph import Array, bypass, replace, set_constant
 from bnexport.passes.graphs.naming import Names
 
@@ -53,7 +54,7 @@ def _row(last: ir.Node) -> tuple[list[tuple[ir.Node, int]], ChannelAffine | None
     row: list[tuple[ir.Node, int]] = []
     total: ChannelAffine | None = None
     node: ir.Node | None = last
-    while node is not None and node.graph is last.graph and node.op_type != "BatchNormalization":
+    while node is not None and node.graph is last.graph and not _stands(node):
         found = read(node)
         if found is None or isinstance(found, str):
             break
@@ -67,6 +68,11 @@ def _row(last: ir.Node) -> tuple[list[tuple[ir.Node, int]], ChannelAffine | None
             break
         node = value.producer()
     return row, total
+
+
+def _stands(node: ir.Node) -> bool:
+    """Whether the node is one operator already, or part of one."""
+    return node.op_type == "BatchNormalization" or in_fused(node)
 
 
 def _spelled(affine: ChannelAffine, last: ir.Node) -> list[tuple[str, list[Array]]]:

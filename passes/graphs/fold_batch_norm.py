@@ -18,6 +18,7 @@ import onnx_ir as ir
 from bnexport.passes.graphs.affine import ChannelAffine, can_undo, is_steady, is_training, read
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.fate import Fate, fate_of, place_of
+from bnexport.passes.graphs.fused import in_fused
 from bnexport.passes.graphs.graph import append, bypass
 from bnexport.passes.graphs.in_part import Left, apart, in_part
 from bnexport.passes.graphs.naming import Names, module_of
@@ -68,7 +69,7 @@ class FoldBatchNorm(GraphPass):
     def _sweep(self, model: ir.Model, names: Names) -> bool:
         modified, order = False, _order(model)
         for node in reversed(list(order)):
-            if node.graph is None:  # composed with one behind it
+            if node.graph is None or in_fused(node):  # composed with one behind it, or better whole
                 continue
             match read(node):
                 case None:

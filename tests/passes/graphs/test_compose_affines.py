@@ -29,6 +29,11 @@ COMPOSED = {
 LEFT = {
     "one_alone": ("y = Mul (x, a)", CHANNELS),
     "no_fewer": ("p = Mul (x, a)  y = Add (p, b)", ROWS),
+    "the_half_of_a_gelu": (
+        constants(o=1.0, h=0.5) + " e = Erf (x)  s = Add (e, o)  p = Mul (x, s)  q = Mul (p, h)"
+        "  y = Mul (q, a)",
+        CHANNELS,
+    ),
     "along_two_axes": ("p = Mul (x, a)  y = Mul (p, r)", {**CHANNELS, "r": (6, 1)}),
     "a_value_that_others_read": ("p = Mul (x, a)  q = Mul (p, b)  y = Add (q, p)", CHANNELS),
     "a_mean_far_away": (
