@@ -135,7 +135,7 @@ def convert(
         inputs: ``[name:]Nx3x224x224[:dtype]``, one an input.
         inputs_from: Real samples, ``.npz`` or ``.pt``.
         batch: Batch sizes to verify at; the largest bounds a TensorRT engine.
-        opset: Of the ONNX file; None: 18.
+        opset: Of the ONNX file; None: 20.
         external_data: Whether weights go into a file of their own; None: over 2 GB.
         sm: Compute capabilities to build a TensorRT-RTX engine for: 89 is sm_89.
         tf32: Whether TensorRT may use TF32.

@@ -36,7 +36,7 @@ __all__ = ["convert_command"]
 @load_options
 @input_options
 @click.option(
-    "--opset", type=click.IntRange(min=1), metavar="N", help="The ONNX opset.  [default: 18]"
+    "--opset", type=click.IntRange(min=1), metavar="N", help="The ONNX opset.  [default: 20]"
 )
 @click.option(
     "--external-data/--no-external-data",
