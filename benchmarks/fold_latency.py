@@ -34,6 +34,8 @@ NETWORKS = (
     "mobilenetv3_small_100",
     "densenet121",
     "repvgg_a0",
+    "mobileone_s0",
+    "repvit_m0_9",
     "resnetv2_50",
     "unet",
     "inception_v3",
