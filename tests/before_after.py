@@ -597,6 +597,13 @@ FUSED: dict[str, Case] = {
         "  s = Sqrt (u)  d = Div (c, s)  g1 = Mul (d, _)  b1 = Add (g1, _)  y = MatMul (b1, _) }",
         {"W": (6, 5), "g": (6,), "b": (6,), "v": (1,)},
     ),
+    "the_scale_of_what_has_length_one": (
+        IMAGE,
+        "{ i = Constant <value = int64[1] {1}> ()  q = Mul (x, x)  w = ReduceSum <keepdims=1> (q, i)"
+        "  s = Sqrt (w)  d = Div (x, s)  m = Mul (d, k)  y = Conv (m, W) }",
+        "{ q = Mul (x, x)  w = ReduceSum (q, _)  s = Sqrt (w)  d = Div (x, s)  y = Conv (d, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
     "a_norm_behind_a_gelu_goes_on": (
         IMAGE,
         "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"

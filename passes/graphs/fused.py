@@ -49,7 +49,10 @@ def _ends_norm(node: ir.Node, value: ir.Value) -> bool:
 
 
 def _is_normalised(value: ir.Value) -> bool:
-    return _made_by(value, "Div") and any(_made_by(v, "Sqrt") for v in _sources(value)[1:])
+    if not _made_by(value, "Div") or len(_sources(value)) < 2:
+        return False
+    centred, deviation = _sources(value)
+    return _made_by(centred, "Sub") and _made_by(deviation, "Sqrt")
 
 
 def _made_by(value: ir.Value, *operators: str) -> bool:
