@@ -76,6 +76,6 @@ def _feeding(node: ir.Node, operator: str) -> ir.Node | None:
 
 def _only_reader(node: ir.Node) -> ir.Node | None:
     uses = list(node.outputs[0].uses())
-    if len(uses) != 1 or uses[0].idx or node.outputs[0].is_graph_output():
+    if len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
     return uses[0].node

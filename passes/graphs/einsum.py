@@ -72,7 +72,7 @@ def _along(
     if affine.axis is None:
         return numbers * affine.scale.reshape([1] * numbers.ndim)
     label = where[affine.axis]
-    if label not in labels or numbers.shape[labels.index(label)] != len(affine.scale):
+    if label not in labels:
         return None
     return numbers * _spread(affine.scale, labels, where, affine)
 

@@ -76,3 +76,11 @@ def test_a_value_inside_that_others_read():
     model.graph.append(ir.node("Relu", [turn.outputs[0]]))
     assert shuffle_before(last) is None
     assert shuffle_behind(first) is None
+
+
+def test_a_value_inside_that_is_an_output():
+    model = row("N,6,4", (0, 2, 3, 4), (0, 2, 1, 3), (0, 6, 4))
+    first, turn, last = (model.graph.node(index) for index in (-4, -3, -2))
+    model.graph.outputs.append(turn.outputs[0])
+    assert shuffle_before(last) is None
+    assert shuffle_behind(first) is None
