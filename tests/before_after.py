@@ -580,6 +580,13 @@ FUSED: dict[str, Case] = {
         "{ d = Div (x, _)  e = Erf (d)  s = Add (e, _)  p = Mul (x, s)  q = Mul (p, _)  y = Conv (q, _) }",
         W4,
     ),
+    "a_shift_behind_a_gelu": (
+        IMAGE,
+        "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"
+        "  d = Div (x, r)  e = Erf (d)  s = Add (e, o)  p = Mul (x, s)  q = Add (p, k)  y = Conv (q, W) }",
+        "{ d = Div (x, _)  e = Erf (d)  s = Add (e, _)  p = Mul (x, s)  y = Conv (p, _, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
     "the_half_before_a_gelu": (
         IMAGE,
         "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"

@@ -19,10 +19,8 @@ __all__ = ["in_fused"]
 def in_fused(node: ir.Node) -> bool:
     """Whether ``node``, an elementwise operator with one constant, is part of such a pattern."""
     values = [value for value in operands(node) if not is_constant(value)]
-    if node.domain or len(values) != 1:
-        return False
-    value = values[0]
-    return (node.op_type in ("Mul", "Div") and _halves_gelu(node, value)) or _ends_norm(node, value)
+    halves = node.op_type in ("Mul", "Div") and any(_halves_gelu(node, v) for v in values)
+    return halves or any(_ends_norm(node, value) for value in values)
 
 
 def _halves_gelu(node: ir.Node, value: ir.Value) -> bool:
