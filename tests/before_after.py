@@ -604,6 +604,18 @@ FUSED: dict[str, Case] = {
         "  s = Sqrt (u)  d = Div (c, s)  g1 = Mul (d, _)  b1 = Add (g1, _)  y = MatMul (b1, _) }",
         {"W": (6, 5), "g": (6,), "b": (6,), "v": (1,)},
     ),
+    "the_scale_of_what_a_given_number_divides": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u, float[N,1,8,8] w) => (float[N,C,H,K] y)",
+        "{ c = Sub (x, u)  d = Div (c, w)  m = Mul (d, k)  y = Conv (m, W) }",
+        "{ c = Sub (x, u)  d = Div (c, w)  y = Conv (d, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "the_scale_of_what_a_root_multiplies": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u, float[N,1,8,8] w) => (float[N,C,H,K] y)",
+        "{ c = Sub (x, u)  a = Abs (w)  s = Sqrt (a)  d = Mul (c, s)  m = Mul (d, k)  y = Conv (m, W) }",
+        "{ c = Sub (x, u)  a = Abs (w)  s = Sqrt (a)  d = Mul (c, s)  y = Conv (d, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
     "the_scale_of_what_has_length_one": (
         IMAGE,
         "{ i = Constant <value = int64[1] {1}> ()  q = Mul (x, x)  w = ReduceSum <keepdims=1> (q, i)"

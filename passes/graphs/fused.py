@@ -55,7 +55,7 @@ def _is_normalised(value: ir.Value) -> bool:
 
 def _made_by(value: ir.Value, *operators: str) -> bool:
     node = value.producer()
-    return node is not None and not node.domain and node.op_type in operators
+    return node is not None and node.op_type in operators
 
 
 def _sources(value: ir.Value) -> list[ir.Value]:
