@@ -20,10 +20,28 @@ BN8 = dict.fromkeys(("g", "b", "m", "v"), (8,))
 BN16 = dict.fromkeys(("g", "b", "m", "v"), (16,))
 W4 = {"W": (4, 4, 3, 3)}
 W8 = {"W": (8, 4, 3, 3)}
+TWO_IMAGES = "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y)"
+EMBEDDED = "(float[N,4,8,8] x, float[N,6] u) => (float[N,C,H,K] y)"
+EMBEDDING = (
+    "p = Conv (x, W)  e = Gemm (u, E)  i = Constant <value = int64[2] {2,3}> ()"
+    "  f = Unsqueeze (e, i)"
+)
 NORM = "y = BatchNormalization (a, g, b, m, v)"
 STAYS = "y = BatchNormalization (a, _, _, _, _)"
 
 AXES: dict[str, Case] = {
+    "a_table_of_which_columns_are_picked": (
+        "(int64[6] i) => (float[K,L] y)",
+        "{ a = Gather <axis=1> (T, i)  y = Mul (a, k) }",
+        "{ a = Gather <axis=1> (_, i)  y = Mul (a, _) }",
+        {"T": (5, 6), "k": (6,)},
+    ),
+    "a_layer_norm_over_two_axes": (
+        "(float[N,6,6] x) => (float[N,L,K] y)",
+        "{ a = LayerNormalization <axis=1> (x, g, b)  y = Mul (a, k) }",
+        "{ a = LayerNormalization <axis=1> (x, _, _)  y = Mul (a, _) }",
+        {"g": (6, 6), "b": (6, 6), "k": (6,)},
+    ),
     "a_vector_along_width_is_no_channel_scale": (
         SQUARE,
         "{ a = Conv (x, W)  y = Mul (a, k) }",
@@ -466,11 +484,17 @@ CHOICES: dict[str, Case] = {
         "{ p = Conv (x, _, _)  y = Max (p, _) }",
         {**W4, "v": (4, 1, 1), "b": (4, 1, 1)},
     ),
-    "the_smaller_of_one_that_broadcasts": (
+    "the_smaller_of_one_that_broadcasts_along_the_image": (
         "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y)",
         "{ p = Conv (x, W)  q = Conv (u, U)  a = Min (p, q)  y = Mul (a, v) }",
-        "{ p = Conv (x, _)  q = Conv (u, _)  a = Min (p, q)  y = Mul (a, _) }",
+        "{ p = Conv (x, _)  q = Conv (u, _)  y = Min (p, q) }",
         {**W4, "U": (4, 4, 1, 1), "v": (4, 1, 1)},
+    ),
+    "the_smaller_of_one_that_broadcasts_along_the_channels": (
+        "(float[N,4,8,8] x, float[N,1,6,6] u) => (float[N,C,H,K] y)",
+        "{ p = Conv (x, W)  a = Min (p, u)  y = Mul (a, v) }",
+        "{ p = Conv (x, _)  a = Min (p, u)  y = Mul (a, _) }",
+        {**W4, "v": (4, 1, 1)},
     ),
     "one_or_the_other": (
         "(float[N,4,8,8] x, bool[N,1,6,6] c) => (float[N,C,H,K] y)",
@@ -563,6 +587,57 @@ ENDS = (
     "  one = Constant <value = int64[1] {1}> ()  three = Constant <value = int64[1] {3}> ()"
     "  back = Constant <value = int64[1] {-1}> ()  far = Constant <value = int64[1] {-100}> ()"
 )
+BROADCASTS: dict[str, Case] = {
+    "the_embedding_of_a_time_step": (
+        EMBEDDED,
+        "{ " + EMBEDDING + "  a = Add (p, f)  " + NORM + " }",
+        "{ p = Conv (x, _, _)  e = Gemm (u, _)  f = Unsqueeze (e, _)  y = Add (p, f) }",
+        {**W4, "E": (6, 4), **BN4},
+    ),
+    "a_difference": (
+        EMBEDDED,
+        "{ " + EMBEDDING + "  a = Sub (f, p)  " + NORM + " }",
+        "{ p = Conv (x, _)  e = Gemm (u, _, _)  f = Unsqueeze (e, _)  y = Sub (f, p) }",
+        {**W4, "E": (6, 4), **BN4},
+    ),
+    "a_sum_that_makes_channels": (
+        TWO_IMAGES,
+        "{ p = Conv (x, W)  q = Conv (u, U)  a = Add (q, p)  " + NORM + " }",
+        "{ p = Conv (x, _)  q = Conv (u, _)  a = Add (q, p)  " + STAYS + " }",
+        {**W4, "U": (1, 4, 3, 3), **BN4},
+    ),
+    "a_sum_of_one_whose_channels_stand_elsewhere": (
+        "(float[4,4,6] x, float[4,6] u) => (float[N,C,H] y)",
+        "{ p = MatMul (x, W)  q = MatMul (u, U)  a = Add (q, p)  " + NORM + " }",
+        "{ p = MatMul (x, _)  q = MatMul (u, _)  a = Add (q, p)  " + STAYS + " }",
+        {"W": (6, 6), "U": (6, 6), **BN4},
+    ),
+    "a_mask": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = Mul (p, k)  y = Mul (a, s) }",
+        "{ p = Conv (x, _)  y = Mul (p, _) }",
+        {**W4, "k": (6, 6), "s": (4, 1, 1)},
+    ),
+    "a_mask_that_is_divided": (
+        IMAGE,
+        "{ p = Conv (x, W)  a = Div (k, p)  y = Mul (a, s) }",
+        "{ p = Conv (x, _)  a = Div (_, p)  y = Mul (a, _) }",
+        {**W4, "k": (6, 6), "s": (4, 1, 1)},
+    ),
+    "a_gate_that_takes_the_scale": (
+        "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y)",
+        "{ p = MaxPool <kernel_shape=[3,3]> (x)  q = Conv (u, U)  a = Mul (p, q)  y = Mul (a, s) }",
+        "{ p = MaxPool (x)  q = Conv (u, _)  y = Mul (p, q) }",
+        {"U": (4, 4, 1, 1), "s": (4, 1, 1)},
+    ),
+    "a_gate_without_channels": (
+        "(float[N,4,8,8] x, float[N,1,8,8] u) => (float[N,C,H,K] y)",
+        "{ q = Conv (u, U)  a = Mul (x, q)  y = Mul (a, s) }",
+        "{ q = Conv (u, _)  a = Mul (x, q)  y = Mul (a, _) }",
+        {"U": (1, 1, 1, 1), "s": (4, 1, 1)},
+    ),
+}
+
 FUSED: dict[str, Case] = {
     "the_half_of_a_gelu": (
         IMAGE,
@@ -623,6 +698,19 @@ FUSED: dict[str, Case] = {
         "{ q = Mul (x, x)  w = ReduceSum (q, _)  s = Sqrt (w)  d = Div (x, s)  y = Conv (d, _) }",
         {**W4, "k": (4, 1, 1)},
     ),
+    "a_gate_by_tanh_is_no_gelu": (
+        IMAGE,
+        "{ e = Tanh (x)  p = Mul (x, e)  q = Mul (p, k)  y = Conv (q, W) }",
+        "{ e = Tanh (x)  p = Mul (x, e)  y = Conv (p, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_divisor_behind_a_gamma": (
+        "(float[N,7,6] x, float[N,7,6] u, float[N,7,1] w) => (float[N,L,K] y)",
+        "{ c = Sub (x, u)  a = Abs (w)  s = Sqrt (a)  d = Div (c, s)  p = Mul (d, g)  q = Div (p, v)"
+        "  y = MatMul (q, W) }",
+        "{ c = Sub (x, u)  a = Abs (w)  s = Sqrt (a)  d = Div (c, s)  p = Mul (d, _)  y = MatMul (p, _) }",
+        {"W": (6, 5), "g": (6,), "v": (6,)},
+    ),
     "a_norm_behind_a_gelu_goes_on": (
         IMAGE,
         "{ r = Constant <value = float {1.4142135}> ()  o = Constant <value = float {1.0}> ()"
@@ -635,6 +723,23 @@ FUSED: dict[str, Case] = {
 }
 
 READERS: dict[str, Case] = {
+    "behind_it_a_concat_of_unknown_size": (
+        "(float[N,4,8,8] x, float[N,D,8,8] w) => (float[N,C,H,K] y)",
+        "{ r = Sigmoid (x)  a = BatchNormalization (r, g, b, m, v)  c = Concat <axis=1> (a, w)"
+        "  z = Constant <value = int64[1] {0}> ()  f = Constant <value = int64[1] {4}> ()"
+        "  o = Constant <value = int64[1] {1}> ()  d = Slice (c, z, f, o)  y = Conv (d, W) }",
+        "{ r = Sigmoid (x)  a = BatchNormalization (r, _, _, _, _)  c = Concat <axis=1> (a, w)"
+        "  d = Slice (c, _, _, _)  y = Conv (d, _) }",
+        {**W4, **BN4},
+    ),
+    "before_it_a_concat_along_a_height_of_unknown_size": (
+        "(float[N,4,H,8] x, float[N,4,I,8] u) => (float[N,C,J,K] y)",
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  q = Conv <pads=[1,1,1,1]> (u, U)  a = Concat <axis=2> (p, q)"
+        "  " + NORM + " }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _, _)  q = Conv <pads=[1,1,1,1]> (u, _, _)"
+        "  y = Concat <axis=2> (p, q) }",
+        {**W4, "U": (4, 4, 3, 3), **BN4},
+    ),
     "a_part_of_the_channels_and_a_part_of_the_width": (
         TWO,
         "{ " + ENDS + " p = Conv (x, W)  a = Slice (p, z0, z4, one)  y = Mul (a, k)"
@@ -763,6 +868,18 @@ READERS: dict[str, Case] = {
 }
 
 SPELLINGS: dict[str, Case] = {
+    "a_layer_norm_without_a_bias": (
+        "(float[N,7,6] x) => (float[N,L,K] y)",
+        "{ a = LayerNormalization (x, g)  y = Mul (a, k) }",
+        "{ y = LayerNormalization (x, _) }",
+        {"g": (6,), "k": (6,)},
+    ),
+    "a_layer_norm_whose_mean_is_read": (
+        "(float[N,7,6] x) => (float[N,L,K] y, float[N,L,J] z)",
+        "{ a, z = LayerNormalization (x, g)  y = Mul (a, k) }",
+        "{ a, z = LayerNormalization (x, _)  y = Mul (a, _) }",
+        {"g": (6,), "k": (6,)},
+    ),
     "a_grey_picture_normalised_for_three_channels": (
         GREY,
         "{ c = Sub (x, m)  d = Div (c, v)  y = Conv (d, W) }",
@@ -909,6 +1026,7 @@ CASES: dict[str, Case] = {
     **WINDOWS,
     **BRANCHES,
     **BIASES,
+    **BROADCASTS,
     **CHOICES,
     **FUSED,
     **MEETINGS,

@@ -150,7 +150,7 @@ def normalised(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     if obstacle := fixed(scale, bias):
         return obstacle
     g, shape = array(present(scale)), sizes(node.outputs[0])
-    if g.ndim != 1 or shape is None or any(map(is_read, node.outputs[1:])):
+    if g.ndim != 1 or shape is None:
         return "it normalises over several axes"
     vectors = affine.along(1 if node.op_type.startswith("Instance") else len(shape) - 1, len(g))
     if vectors is None:

@@ -37,7 +37,7 @@ def steps(node: ir.Node, wanted: Sequence[tuple[ir.Value, ChannelAffine]]) -> St
     part = widened(node, wanted)
     if part is not None:
         return part if isinstance(part, str) else [_asking(0, part)]
-    if len(wanted) > 1 or any(is_read(out) for out in node.outputs if out is not wanted[0][0]):
+    if any(is_read(out) for out in node.outputs if out is not wanted[0][0]):
         return f"the {node.op_type} before it has several outputs"
     affine = wanted[0][1]
     reason, found = f"{node.op_type} comes before it, which is not linear", list[Step]()
@@ -104,15 +104,10 @@ def _absorb(node: ir.Node, affine: ChannelAffine) -> Steps | None:
     return [Step((), plan)]
 
 
-def _sum(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+def _sum(node: ir.Node, affine: ChannelAffine) -> Steps:
     """Add and Sub: one side takes all, the other the scale alone; of a Sub, the first."""
     sides = operands(node)
-    if all(map(is_constant, sides)):
-        return None
-    shape = sizes(node.outputs[0])
-    if shape is None or any(
-        not is_constant(side) and side.shape != node.outputs[0].shape for side in sides
-    ):
+    if not all(is_constant(side) or _has_channels(side, node, affine) for side in sides):
         return f"the {node.op_type} before it broadcasts"
     ways = [((0, affine), (1, affine.scaling)), ((1, affine), (0, affine.scaling))]
     if is_constant(sides[1]):
@@ -120,15 +115,23 @@ def _sum(node: ir.Node, affine: ChannelAffine) -> Steps | None:
     return [Step(way) for way in ways if node.op_type == "Add" or way[0][0] == 0]
 
 
-def _product(node: ir.Node, affine: ChannelAffine) -> Steps | None:
+def _has_channels(side: ir.Value, node: ir.Node, affine: ChannelAffine) -> bool:
+    """Whether an operand has the result's channels, along the same axis; it may broadcast along others."""
+    if affine.axis is None:
+        return True
+    here, there = sizes(side), sizes(node.outputs[0])
+    if here is None or there is None or len(here) != len(there):
+        return False
+    return here[affine.axis] is not None and here[affine.axis] == there[affine.axis]
+
+
+def _product(node: ir.Node, affine: ChannelAffine) -> Steps:
     """Mul and Div: one factor takes the scale; of a Div, the first."""
     sides = operands(node)
-    if any(map(is_constant, sides)):
-        return None
     if affine.shifts:
         return f"a shift does not pass the {node.op_type} before it"
     count = 2 if node.op_type == "Mul" else 1
-    whole = [i for i in range(count) if sizes(sides[i]) == sizes(node.outputs[0]) is not None]
+    whole = [i for i in range(count) if _has_channels(sides[i], node, affine)]
     return [_asking(i, affine) for i in whole] or f"the {node.op_type} before it broadcasts"
 
 
@@ -137,8 +140,7 @@ def _chosen(node: ir.Node, affine: ChannelAffine) -> Steps:
     if node.op_type != "Where" and bool(np.any(affine.scale < 0)):
         return f"a negative scale does not pass the {node.op_type} before it"
     sides = list(enumerate(operands(node)))[1 if node.op_type == "Where" else 0 :]
-    shape = sizes(node.outputs[0])
-    if shape is None or any(not is_constant(v) and sizes(v) != shape for _, v in sides):
+    if not all(is_constant(v) or _has_channels(v, node, affine) for _, v in sides):
         return f"the {node.op_type} before it broadcasts"
     return [Step(tuple((index, affine) for index, _ in sides))]
 
