@@ -39,26 +39,16 @@ def pull(value: ir.Value, affine: ChannelAffine, order: Order) -> Plan | str:
     return search(lambda picks: _Walk(order, picks).from_value(value, affine))
 
 
-def pull_into(
-    reader: ir.Node, index: int, affine: ChannelAffine, order: Order, *, grows: bool = True
-) -> Plan | str:
-    """Plan that ``reader`` alone computes as if its input ``index`` were affine(it).
-
-    Args:
-        reader: Who reads it.
-        index: Which of its inputs.
-        affine: What it is to be taken for.
-        order: Every node's place in the graph.
-        grows: Whether an operator without a bias may leave an Add behind it.
-    """
-    return search(lambda picks: _Walk(order, picks, grows).from_reader(reader, index, affine))
+def pull_into(reader: ir.Node, index: int, affine: ChannelAffine, order: Order) -> Plan | str:
+    """Plan that ``reader`` alone computes as if its input ``index`` were affine(it)."""
+    return search(lambda picks: _Walk(order, picks).from_reader(reader, index, affine))
 
 
 class _Walk:
     """One way forward through the graph."""
 
-    def __init__(self, order: Order, picks: Picks, grows: bool = True) -> None:
-        self.order, self.picks, self.grows = order, picks, grows
+    def __init__(self, order: Order, picks: Picks) -> None:
+        self.order, self.picks = order, picks
         self.given: dict[ir.Node, Given] = {}
         self.waiting: list[tuple[int, ir.Node]] = []
         self.plan = Plan()
@@ -80,12 +70,7 @@ class _Walk:
             return ""
         if value.is_graph_output():
             return "its result is an output of the model"
-        if not value.uses():
-            return "nothing reads it"
-        producer = value.producer()
         for reader, index in value.uses():
-            if producer is not None and reader.graph is not producer.graph:
-                return f"the {reader.op_type} behind it lies inside a subgraph"
             if obstacle := self.give(reader, index, affine):
                 return obstacle
         return ""
@@ -105,8 +90,6 @@ class _Walk:
         if isinstance(ways, str):
             return ways
         step = ways[self.picks.pick(len(ways))]
-        if not self.grows and len(step.plan.edits) > 1:
-            return f"an Add would stay behind the {node.op_type}"
         self.plan += Plan(touched=(node,)) + step.plan
         last = step.through or node
         obstacles = [self.give_all(last.outputs[place], affine) for place, affine in step.onward]

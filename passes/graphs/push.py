@@ -146,7 +146,7 @@ class _Walk:
             return "a scale of 0 cannot be undone for another reader"
         plan = self.plan + Plan(touched=(root,))
         for reader, index in silent:
-            back = pull_into(reader, index, affine.inverse(), self.order, grows=False)
+            back = pull_into(reader, index, affine.inverse(), self.order)
             if isinstance(back, str):
                 back = self.balanced(reader, index, affine) or back
             both = back if isinstance(back, str) else plan.beside(back)
