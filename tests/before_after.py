@@ -624,6 +624,39 @@ BROADCASTS: dict[str, Case] = {
         "{ p = Conv (x, _)  a = Div (_, p)  y = Mul (a, _) }",
         {**W4, "k": (6, 6), "s": (4, 1, 1)},
     ),
+    "a_shift_into_a_sum_that_broadcasts": (
+        "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y)",
+        "{ r = Sigmoid (u)  p = Add (r, k)  a = Add (x, p)  y = Conv (a, W) }",
+        "{ r = Sigmoid (u)  a = Add (x, r)  y = Conv (a, _, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_shift_of_a_channel_that_is_spread": (
+        "(float[N,4,8,8] x, float[N,1,8,8] u) => (float[N,C,H,K] y)",
+        "{ r = Sigmoid (u)  p = Add (r, k)  a = Add (x, p)  y = Conv (a, W) }",
+        "{ r = Sigmoid (u)  p = Add (r, _)  a = Add (x, p)  y = Conv (a, _) }",
+        {**W4, "k": (1, 1, 1, 8)},
+    ),
+    "a_scale_into_a_product_that_broadcasts": (
+        "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y)",
+        "{ r = Sigmoid (u)  p = Mul (r, k)  a = Mul (x, p)  y = Conv (a, W) }",
+        "{ r = Sigmoid (u)  a = Mul (x, r)  y = Conv (a, _) }",
+        {**W4, "k": (4, 1, 1)},
+    ),
+    "a_constant_that_would_overflow": (
+        IMAGE,
+        "{ p = Conv (x, W)  o = Constant <value = float {1e30}> ()  t = Constant <value = float {1e10}> ()"
+        "  a = Min (p, o)  y = Mul (a, t) }",
+        "{ p = Conv (x, _)  a = Min (p, _)  y = Mul (a, _) }",
+        W4,
+    ),
+    "a_constant_that_is_repeated_for_every_sample": (
+        IMAGE,
+        "{ p = Conv <pads=[1,1,1,1]> (x, W)  h = Shape (p)  e = Expand (k, h)  a = Concat <axis=3> (p, e)"
+        "  " + NORM + " }",
+        "{ p = Conv <pads=[1,1,1,1]> (x, _, _)  h = Shape (p)  e = Expand (_, h)"
+        "  y = Concat <axis=3> (p, e) }",
+        {**W4, "k": (1, 4, 1, 1), **BN4},
+    ),
     "a_gate_that_takes_the_scale": (
         "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y)",
         "{ p = MaxPool <kernel_shape=[3,3]> (x)  q = Conv (u, U)  a = Mul (p, q)  y = Mul (a, s) }",
@@ -723,6 +756,58 @@ FUSED: dict[str, Case] = {
 }
 
 READERS: dict[str, Case] = {
+    "one_that_only_asks_for_the_shape": (
+        TWO,
+        "{ p = Conv (x, W)  h = Shape (p)  e = ConstantOfShape (h)  z = Sigmoid (e)"
+        "  n = BatchNormalization (p, g, b, m, v)  y = Sigmoid (n) }",
+        "{ p = Conv (x, _, _)  h = Shape (p)  e = ConstantOfShape (h)  z = Sigmoid (e)  y = Sigmoid (p) }",
+        {**W4, **BN4},
+    ),
+    "one_behind_that_only_asks_for_the_size": (
+        TWO,
+        "{ r = Sigmoid (x)  n = BatchNormalization (r, g, b, m, v)  h = Shape (n)"
+        "  e = ConstantOfShape (h)  z = Sigmoid (e)  y = Conv (n, W) }",
+        "{ r = Sigmoid (x)  h = Shape (r)  e = ConstantOfShape (h)  z = Sigmoid (e)  y = Conv (r, _, _) }",
+        {**W4, **BN4},
+    ),
+    "a_scale_of_zero_cannot_be_taken_back": (
+        TWO,
+        "{ o = Constant <value = float[4] {0.0,1.0,2.0,3.0}> ()  p = Conv (x, W)"
+        "  n = BatchNormalization (p, o, b, m, v)  y = Relu (n)  z = Conv (p, U) }",
+        "{ p = Conv (x, _)  n = BatchNormalization (p, _, _, _, _)  y = Relu (n)  z = Conv (p, _) }",
+        {**W4, "U": (4, 4, 3, 3), **BN4},
+    ),
+    "a_product_cannot_take_a_shift_back": (
+        TWO,
+        "{ p = Conv (x, W)  q = Conv (x, U)  n = BatchNormalization (p, g, b, m, v)"
+        "  y = Conv <pads=[1,1,1,1]> (n, T)  z = Mul (p, q) }",
+        "{ p = Conv (x, _)  q = Conv (x, _)  n = Add (p, _)  y = Conv <pads=[1,1,1,1]> (n, _)"
+        "  z = Mul (p, q) }",
+        {**W4, **BN4, "U": (4, 4, 3, 3), "T": (4, 4, 3, 3)},
+    ),
+    "a_sum_that_broadcasts_takes_a_shift_back": (
+        "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y, float[N,D,I,J] z)",
+        "{ p = Conv (x, W)  q = Conv (u, U)  n = BatchNormalization (p, g, b, m, v)"
+        "  y = Conv <pads=[1,1,1,1]> (n, T)  z = Add (p, q) }",
+        "{ p = Conv (x, _, _)  q = Conv (u, _, _)  y = Conv <pads=[1,1,1,1]> (p, _)  z = Add (p, q) }",
+        {**W4, **BN4, "U": (4, 4, 1, 1), "T": (4, 4, 3, 3)},
+    ),
+    "a_sum_whose_other_side_has_one_channel": (
+        "(float[N,4,8,8] x, float[N,4,8,8] u) => (float[N,C,H,K] y, float[N,D,I,J] z)",
+        "{ p = Conv (x, W)  q = Conv (u, U)  n = BatchNormalization (p, g, b, m, v)"
+        "  y = Conv <pads=[1,1,1,1]> (n, T)  z = Add (p, q) }",
+        "{ p = Conv (x, _)  q = Conv (u, _)  n = Add (p, _)  y = Conv <pads=[1,1,1,1]> (n, _)"
+        "  z = Add (p, q) }",
+        {**W4, **BN4, "U": (1, 4, 3, 3), "T": (4, 4, 3, 3)},
+    ),
+    "a_sum_whose_other_side_has_the_channels_elsewhere": (
+        "(float[N,4,6,6] x, float[4,4,6] u) => (float[N,C,H,K] y, float[N,D,I,J] z)",
+        "{ p = Conv (x, W)  q = Conv (u, U)  n = BatchNormalization (p, g, b, m, v)"
+        "  y = Conv <pads=[1,1,1,1]> (n, T)  z = Add (p, q) }",
+        "{ p = Conv (x, _)  q = Conv (u, _)  n = Add (p, _)  y = Conv <pads=[1,1,1,1]> (n, _)"
+        "  z = Add (p, q) }",
+        {**W4, **BN4, "U": (4, 4, 3), "T": (4, 4, 3, 3)},
+    ),
     "behind_it_a_concat_of_unknown_size": (
         "(float[N,4,8,8] x, float[N,D,8,8] w) => (float[N,C,H,K] y)",
         "{ r = Sigmoid (x)  a = BatchNormalization (r, g, b, m, v)  c = Concat <axis=1> (a, w)"

@@ -18,12 +18,14 @@ __all__ = [
     "array",
     "bypass",
     "can_bypass",
+    "has_axis",
     "insert_before",
     "integers",
     "is_constant",
     "is_floating",
     "is_read",
     "operands",
+    "readers",
     "replace",
     "set_constant",
     "sizes",
@@ -54,6 +56,13 @@ def is_read(value: ir.Value) -> bool:
     return bool(value.uses()) or value.is_graph_output()
 
 
+def readers(value: ir.Value) -> list[tuple[ir.Node, int]]:
+    """Who reads the numbers, and as which input. A Shape or Size reads none."""
+    return [
+        (use.node, use.idx) for use in value.uses() if use.node.op_type not in ("Shape", "Size")
+    ]
+
+
 def integers(node: ir.Node, index: int, attribute: str = "") -> list[int] | None:
     """A constant input of whole numbers; None where it is absent or not constant.
 
@@ -82,6 +91,16 @@ def sizes(value: ir.Value) -> tuple[int | None, ...] | None:
     if value.shape is None:
         return None
     return tuple(size if isinstance(size, int) else None for size in value.shape)
+
+
+def has_axis(value: ir.Value, whole: ir.Value, axis: int | None) -> bool:
+    """Whether ``value``, an operand of ``whole``, has ``axis`` in full; it may broadcast along others."""
+    if axis is None:
+        return True
+    here, there = sizes(value), sizes(whole)
+    if here is None or there is None or len(here) != len(there):
+        return False
+    return here[axis] is not None and here[axis] == there[axis]
 
 
 def static_product(shape: Sequence[int | None]) -> int | None:

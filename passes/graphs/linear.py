@@ -20,7 +20,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs import einsum
 from bnexport.passes.graphs.affine import ChannelAffine, is_training
-from bnexport.passes.graphs.graph import Array, array, is_constant, is_read, sizes
+from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
 from bnexport.passes.graphs.plan import Constants
 
 __all__ = ["ABSORB", "WITHOUT_BIAS", "fixed", "present", "vector"]

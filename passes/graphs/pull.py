@@ -20,7 +20,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
 from bnexport.passes.graphs.channel_shuffle import shuffle_behind
-from bnexport.passes.graphs.graph import is_constant, is_read, operands, sizes
+from bnexport.passes.graphs.graph import has_axis, is_constant, is_read, operands, readers
 from bnexport.passes.graphs.linear_forward import ABSORB_FORWARD
 from bnexport.passes.graphs.moves import FORWARD
 from bnexport.passes.graphs.parts import concat_parts, cut_axis, picked
@@ -70,7 +70,7 @@ class _Walk:
             return ""
         if value.is_graph_output():
             return "its result is an output of the model"
-        for reader, index in value.uses():
+        for reader, index in readers(value):
             if obstacle := self.give(reader, index, affine):
                 return obstacle
         return ""
@@ -165,7 +165,7 @@ def _sum(node: ir.Node, given: Given) -> Steps | None:
     """Add and Sub of two values that come with the same scale; a value as it is has scale 1."""
     if any(map(is_constant, node.inputs)):
         return None
-    if any(value.shape != node.outputs[0].shape for value in operands(node)):
+    if not _in_full(node, given):
         return f"the {node.op_type} behind it broadcasts"
     axis = next(iter(given.values())).axis
     left, right = (given.get(side, ChannelAffine.identity().on(axis)) for side in (0, 1))
@@ -176,15 +176,20 @@ def _sum(node: ir.Node, given: Given) -> Steps | None:
     return [Step(((0, ChannelAffine(axis, scale, shift)),))]
 
 
+def _in_full(node: ir.Node, given: Given) -> bool:
+    """Whether each operand that comes with an affine has the result's channels."""
+    result, sides = node.outputs[0], operands(node)
+    return all(has_axis(sides[index], result, affine.axis) for index, affine in given.items())
+
+
 def _product(node: ir.Node, given: Given) -> Steps | None:
     """A factor's scale is the product's; a divisor's is not."""
     if any(map(is_constant, node.inputs)):
         return None
     index, affine = next(iter(given.items()))
-    source, result = operands(node)[index], node.outputs[0]
     if len(given) > 1 or affine.shifts or (node.op_type == "Div" and index == 1):
         return f"{node.op_type} comes behind it, which a shift does not pass"
-    if sizes(source) is None or sizes(source) != sizes(result):
+    if not _in_full(node, given):
         return f"the {node.op_type} behind it broadcasts"
     return [Step(((0, affine),))]
 

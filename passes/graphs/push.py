@@ -17,7 +17,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
+from bnexport.passes.graphs.graph import (
+    Array,
+    array,
+    has_axis,
+    is_constant,
+    operands,
+    readers,
+    sizes,
+)
 from bnexport.passes.graphs.parts import agreed
 from bnexport.passes.graphs.plan import Plan, absorbed
 from bnexport.passes.graphs.pull import pull_into
@@ -29,13 +37,8 @@ __all__ = ["Order", "push"]
 Order = Mapping[ir.Node, int]
 Use = tuple[ir.Node, int]
 
-BROADCASTS = (
-    "Add",
-    "Max",
-    "Min",
-    "Sub",
-    "Where",
-)  # whose constant may become one along the channels
+# whose constant may become one along the channels
+BROADCASTS = ("Add", "Max", "Min", "Sub", "Where")
 
 
 def push(
@@ -78,8 +81,6 @@ class _Walk:
             return self.settle(reader, index, affine)
         if value.is_graph_output():
             return f"the result of the {producer.op_type} before it is an output of the model"
-        if producer.graph is not reader.graph:
-            return f"the {producer.op_type} before it lies outside the subgraph"
         if value not in self.asked and not any(out in self.asked for out in producer.outputs):
             heapq.heappush(self.waiting, (-self.order[producer], producer))
         self.asked.setdefault(value, {})[(reader, index)] = affine
@@ -90,14 +91,12 @@ class _Walk:
         value, shape = reader.inputs[index], sizes(reader.outputs[0])
         if value is None or not is_constant(value):
             return "it stands on the model's input"
-        old, broadcasts = array(value), reader.op_type in BROADCASTS
-        rank = len(shape or ()) if broadcasts else old.ndim
-        if shape is None or (affine.axis or 0) >= rank:
+        if shape is None:
             return "the rank is not known"
+        old = array(value)
+        rank = len(shape) if reader.op_type in BROADCASTS else old.ndim
         scale, shift = (_spread(v, affine.axis, rank) for v in (affine.scale, affine.shift))
         new = _squeezed(scale * old + shift, old.ndim)
-        if new.shape != old.shape and not broadcasts:
-            return "a constant before it is spread over the channels"
         plan = absorbed(reader, {index: new}, counts=False)
         if isinstance(plan, str):
             return plan
@@ -125,7 +124,7 @@ class _Walk:
     def combined(self, value: ir.Value, root: ir.Node) -> ChannelAffine | str:
         """What all readers of ``value`` together ask of it."""
         asked = self.asked[value]
-        uses = [(use.node, use.idx) for use in value.uses()]
+        uses = readers(value)
         silent = [use for use in uses if use not in asked]
         heard = [(reader, affine) for (reader, _), affine in asked.items()]
         if all(reader.graph is root.graph for reader, _ in uses):
@@ -158,10 +157,9 @@ class _Walk:
 
     def balanced(self, reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | None:
         """U + v = (u + t) + (v - t): the other side of a sum takes up what a shift of this one adds."""
-        shapes = [value.shape for value in (*reader.inputs, *reader.outputs) if value is not None]
-        if reader.op_type not in ("Add", "Sub") or affine.scales or len(shapes) != 3:
+        if reader.op_type not in ("Add", "Sub") or affine.scales:
             return None
-        if any(shape != shapes[0] for shape in shapes) or shapes[0] is None:
+        if not all(has_axis(side, reader.outputs[0], affine.axis) for side in operands(reader)):
             return None
         other = affine.inverse() if reader.op_type == "Add" else affine
         plan = push(reader, 1 - index, other, self.order)

@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, read
 from bnexport.passes.graphs.channel_shuffle import shuffle_before
-from bnexport.passes.graphs.graph import is_constant, is_read, operands, sizes
+from bnexport.passes.graphs.graph import has_axis, is_constant, is_read, operands
 from bnexport.passes.graphs.linear import ABSORB, WITHOUT_BIAS
 from bnexport.passes.graphs.moves import BACK
 from bnexport.passes.graphs.parts import concat_axis, concat_parts, widened
@@ -107,22 +107,12 @@ def _absorb(node: ir.Node, affine: ChannelAffine) -> Steps | None:
 def _sum(node: ir.Node, affine: ChannelAffine) -> Steps:
     """Add and Sub: one side takes all, the other the scale alone; of a Sub, the first."""
     sides = operands(node)
-    if not all(is_constant(side) or _has_channels(side, node, affine) for side in sides):
+    if not all(is_constant(side) or has_axis(side, node.outputs[0], affine.axis) for side in sides):
         return f"the {node.op_type} before it broadcasts"
     ways = [((0, affine), (1, affine.scaling)), ((1, affine), (0, affine.scaling))]
     if is_constant(sides[1]):
         ways.reverse()  # a constant can always take the shift
     return [Step(way) for way in ways if node.op_type == "Add" or way[0][0] == 0]
-
-
-def _has_channels(side: ir.Value, node: ir.Node, affine: ChannelAffine) -> bool:
-    """Whether an operand has the result's channels, along the same axis; it may broadcast along others."""
-    if affine.axis is None:
-        return True
-    here, there = sizes(side), sizes(node.outputs[0])
-    if here is None or there is None or len(here) != len(there):
-        return False
-    return here[affine.axis] is not None and here[affine.axis] == there[affine.axis]
 
 
 def _product(node: ir.Node, affine: ChannelAffine) -> Steps:
@@ -131,7 +121,7 @@ def _product(node: ir.Node, affine: ChannelAffine) -> Steps:
     if affine.shifts:
         return f"a shift does not pass the {node.op_type} before it"
     count = 2 if node.op_type == "Mul" else 1
-    whole = [i for i in range(count) if _has_channels(sides[i], node, affine)]
+    whole = [i for i in range(count) if has_axis(sides[i], node.outputs[0], affine.axis)]
     return [_asking(i, affine) for i in whole] or f"the {node.op_type} before it broadcasts"
 
 
@@ -140,7 +130,7 @@ def _chosen(node: ir.Node, affine: ChannelAffine) -> Steps:
     if node.op_type != "Where" and bool(np.any(affine.scale < 0)):
         return f"a negative scale does not pass the {node.op_type} before it"
     sides = list(enumerate(operands(node)))[1 if node.op_type == "Where" else 0 :]
-    if not all(is_constant(v) or _has_channels(v, node, affine) for _, v in sides):
+    if not all(is_constant(v) or has_axis(v, node.outputs[0], affine.axis) for _, v in sides):
         return f"the {node.op_type} before it broadcasts"
     return [Step(tuple((index, affine) for index, _ in sides))]
 

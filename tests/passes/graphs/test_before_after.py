@@ -43,8 +43,9 @@ def grid(node: ir.Node) -> str:
 
 
 def rewritten(model: ir.Model) -> ir.Model:
-    for step in pipeline(lambda fate: None, simplify=False):
-        model = step(model).model
+    with np.errstate(divide="raise", invalid="raise"):
+        for step in pipeline(lambda fate: None, simplify=False):
+            model = step(model).model
     return model
 
 
