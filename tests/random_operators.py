@@ -390,7 +390,7 @@ def meet_broadcast(g: Sketch, x: str) -> str:
         )
     ]
     pair = (x, g.pick(others))
-    return g.node(g.pick(["Add", "Mul"]), *g.pick([pair, pair[::-1]]))
+    return g.node(g.pick(["Add", "Sub", "Mul", "Max", "Min"]), *g.pick([pair, pair[::-1]]))
 
 
 @operator(3)
@@ -443,6 +443,29 @@ def gate(g: Sketch, x: str) -> str:
     squeezed = g.node("GlobalAveragePool", x)
     excited = g.node("Conv", squeezed, g.numbers(size[1], size[1], 1, 1))
     return g.node("Mul", x, g.node("Sigmoid", excited))
+
+
+@operator(3)
+def embedded(g: Sketch, x: str) -> str:
+    """One number for each channel, or for all of them, meets an image; or loses its first axis before."""
+    size = g.shape(x)
+    need(len(size) == 4)
+    squeezed = g.node("GlobalAveragePool", x)
+    channels = g.pick([size[1], size[1], 1])
+    small = g.node("Conv", squeezed, g.numbers(channels, size[1], 1, 1))
+    if channels == 1 and g.chance(0.3):
+        small = g.node("Squeeze", small, g.integers(1))
+    pair = (x, small)
+    return g.node(g.pick(["Add", "Sub", "Mul", "Max", "Min"]), *g.pick([pair, pair[::-1]]))
+
+
+@operator(2)
+def shaped_alike(g: Sketch, x: str) -> str:
+    """A constant in the shape of another value."""
+    other = g.pick(fellows(g, x, None))
+    wide = g.numbers(*(size if axis == 1 else 1 for axis, size in enumerate(g.shape(x))))
+    spread = g.node("Expand", g.pick([wide, g.numbers()]), g.node("Shape", other))
+    return g.node(g.pick(["Add", "Mul", "Max"]), x, spread)
 
 
 @operator(2)
