@@ -156,10 +156,7 @@ def normalised(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     if vectors is None:
         return OTHER_AXIS
     s, t = vectors
-    new = s * vector(bias) + t
-    if bias is None and not np.any(new):
-        return {1: s * g}
-    return {1: s * g, 2: new}
+    return {1: s * g, 2: s * vector(bias) + t}
 
 
 ABSORB: dict[str, Callable[[ir.Node, ChannelAffine], Constants | str]] = {

@@ -18,6 +18,7 @@ AFFINE = ChannelAffine(1, np.full(4, 2.0), np.ones(4))
         "(float[2,4,W] x, int64[2] s) => (float[8,W] y) { y = Reshape (x, s) }",
         "(float[2,4,W] x, int64[3] s) => (float[2,4,W] y) { y = Reshape (x, s) }",
         "(float[2,4,6] x, int64[3] s) => (float[A,4,B] y) { y = Reshape (x, s) }",
+        "(float[2,4,W] x, int64[3] s) => (float[2,4,6] y) { y = Reshape (x, s) }",
         "(float[2,4,0] x, int64[3] s) => (float[2,0,4] y) { y = Reshape (x, s) }",
         "(float[2,0,6] x, int64[3] s) => (float[2,6,0] y) { y = Reshape (x, s) }",
     ],
