@@ -43,6 +43,7 @@ NONE = {
     "an_axis_that_is_not_the_channels": row("N,6,4", (0, 4, 6), (0, 1, 2), (0, 6, 4)),
     "the_batch_moves": row("2,2,4", (2, 2, 4), (1, 0, 2), (2, 2, 4)),
     "the_rest_moves": row("N,4,2,2", (0, 2, 2, 2, 2), (0, 2, 1, 4, 3), (0, 4, 2, 2)),
+    "the_channels_join_the_batch": row("2,6,4", (12, 4), (0, 1), (2, 6, 4)),
     "the_batch_is_split": row("2,6,4", (1, 2, 3, 8), (0, 2, 1, 3), (2, 6, 4)),
     "no_transpose": row("N,4,4", (0, 4, 4), (), (0, 4, 4), middle="Relu"),
 }
