@@ -29,6 +29,7 @@ def verify(
     batch: Sequence[int] = (1, 8),
     atol: float | None = None,
     rtol: float | None = None,
+    mixes_batch: bool = False,
     trust: bool = False,
     observe: Observer = silent,
 ) -> Parity:
@@ -42,6 +43,7 @@ def verify(
         batch: Batch sizes to compare at.
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
+        mixes_batch: Whether the model mixes the samples of a batch on purpose.
         trust: Whether TorchScript and ``torch.export`` archives, which run code when they are
             read, are read.
         observe: Told of progress.
@@ -57,7 +59,15 @@ def verify(
     first, second = Path(a), Path(b)
     examples = _examples((first, second), inputs, inputs_from)
     return verify_files(
-        first, second, examples, batches=batch, atol=atol, rtol=rtol, trust=trust, observe=observe
+        first,
+        second,
+        examples,
+        batches=batch,
+        atol=atol,
+        rtol=rtol,
+        mixes_batch=mixes_batch,
+        trust=trust,
+        observe=observe,
     )
 
 

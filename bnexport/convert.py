@@ -113,6 +113,7 @@ def convert(
     tf32: bool = False,
     atol: float | None = None,
     rtol: float | None = None,
+    mixes_batch: bool = False,
     keep_failed: bool = False,
     fold: bool = True,
     simplify: bool = True,
@@ -141,6 +142,7 @@ def convert(
         tf32: Whether TensorRT may use TF32.
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
+        mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
         keep_failed: Whether files that failed the verification are kept under another name.
         fold: Whether BatchNorm is folded.
         simplify: Whether onnxsim runs.
@@ -181,7 +183,14 @@ def convert(
             built = build(rewritten.model, subject, targets, stem, engine, external_data, timer)
         with stage(timer, "verify"):
             parity = verify_build(
-                subject, built, batches, atol=atol, rtol=rtol, tf32=tf32, observe=timer
+                subject,
+                built,
+                batches,
+                atol=atol,
+                rtol=rtol,
+                tf32=tf32,
+                mixes_batch=mixes_batch,
+                observe=timer,
             )
         options = {
             "batch": batches,
@@ -191,6 +200,7 @@ def convert(
             "tf32": tf32,
             "atol": atol,
             "rtol": rtol,
+            "mixes_batch": mixes_batch,
             "fold": fold,
             "simplify": simplify,
         }

@@ -33,6 +33,7 @@ def verify_build(
     atol: float | None,
     rtol: float | None,
     tf32: bool,
+    mixes_batch: bool,
     observe: Observer,
 ) -> Parity:
     """Run what was built, at batch 1 and at each of ``batches``.
@@ -54,6 +55,7 @@ def verify_build(
         rtol=rtol,
         observe=observe,
         skipped=skipped,
+        mixes_batch=mixes_batch,
     )
 
 

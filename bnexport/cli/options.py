@@ -123,7 +123,7 @@ def input_options(command: Decorated) -> Decorated:
 
 
 def tolerance_options(command: Decorated) -> Decorated:
-    """Tolerances in place of the model's own rounding."""
+    """What is asked of a runtime: tolerances in place of the model's own rounding, independent samples."""
     limit = click.FloatRange(min=0)
     return _stack(
         click.option(
@@ -137,6 +137,11 @@ def tolerance_options(command: Decorated) -> Decorated:
             type=limit,
             metavar="X",
             help="Relative tolerance, in place of the derived one.",
+        ),
+        click.option(
+            "--mixes-batch",
+            is_flag=True,
+            help="The model mixes samples on purpose: do not ask that they are independent.",
         ),
     )(command)
 

@@ -20,6 +20,8 @@ KINDS = {
     "agreement": "disagrees",
     "alone": "differs when it runs alone",
     "neighbours": "moves with its neighbours in the batch",
+    "moved": "depends on a sample's place in the batch",
+    "graph": "mixes the samples of a batch",
 }
 FAILURES_SHOWN = 5
 

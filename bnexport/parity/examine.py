@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from bnexport.parity import invariance
 from bnexport.parity.arrays import Arrays
+from bnexport.parity.batch_axis import Mixing
 from bnexport.parity.invariance import Pair
 from bnexport.parity.judge import Subject, Tolerances, failed, judge
 from bnexport.parity.origin import Traceable, finite
@@ -27,6 +29,7 @@ _REDUCED = ("float16", "bfloat16")
 # A model that draws random numbers has them in its yardstick too: no more than this is rounding.
 _REPEATS_WITHIN = 1e-3
 _RANDOM = "the model draws random numbers, such as a Dropout that is live in eval mode"
+_SHOWN = 3
 _CAUSE = "something computes over the batch, such as a BatchNorm with batch statistics"
 
 
@@ -55,7 +58,7 @@ class Examiner:
                     checks += self._batch(runner, n)
         except RunFailed as failure:
             checks.append(failed(_subject(runner, batches[0], "agreement", _EVERY), str(failure)))
-        return checks
+        return self._named(runner, checks)
 
     def own(self, reference: Reference) -> list[Check]:
         """The model in its own arithmetic: it agrees by definition.
@@ -77,7 +80,25 @@ class Examiner:
                 if runner is not reference.runner:
                     checks += agreement
                 checks += self._invariance(runner, n, outputs, agreement)
-        return checks
+        return self._named(runner, checks)
+
+    def _named(self, runner: Runner, checks: list[Check]) -> list[Check]:
+        """With the operators that mix samples, where the runner can read them off its file.
+
+        As the cause of what moved; where nothing did, as a failure of its own.
+        """
+        if not self._check_invariance or not isinstance(runner, Readable):
+            return checks
+        mixers = _mixers(runner)
+        if not mixers:
+            return checks
+        text = "; ".join(map(str, mixers[:_SHOWN]))
+        text += f"; and {len(mixers) - _SHOWN} more" if len(mixers) > _SHOWN else ""
+        moved = [check for check in checks if not check.passed and check.detail.endswith(_CAUSE)]
+        if moved:
+            return [_because(check, text) if check in moved else check for check in checks]
+        subject = _subject(runner, self._trial.batches[-1], "graph", _EVERY)
+        return [*checks, failed(subject, text)]
 
     def _batch(self, runner: Runner, n: int) -> list[Check]:
         try:
@@ -164,20 +185,46 @@ class Examiner:
             invariance.batch_axis(one.shape, many.shape, n)
             for one, many in zip(singles[0], together, strict=True)
         ]
-        moved = runner.run(invariance.replaced(inputs, trial.others[n], specs))
-        for pair in invariance.neighbours(moved, together, axes, n):
+        others = runner.run(invariance.replaced(inputs, trial.others[n], specs))
+        for pair in invariance.neighbours(others, together, axes, n):
             yield "neighbours", pair
+        after = runner.run(invariance.rolled(inputs, specs))
+        for pair in invariance.moved(after, together, axes, n):
+            yield "moved", pair
 
     def _moved(self, runner: Runner, n: int, kind: str, pair: Pair) -> Check:
         subject = _subject(runner, n, kind, self._trial.names[pair.output])
+        if pair.fault:
+            return failed(subject, pair.fault)
         if pair.obstacle:
             return _not_compared(subject, pair.obstacle)
         yardstick = self._trial.yardsticks[pair.output]
         check = judge(subject, pair.a, pair.b, yardstick, self._tolerances)
         if not is_measured(check):
             return check
-        detail = "" if check.passed else _sentence(kind, n, pair.samples[check.worst[0]], check)
+        detail = "" if check.passed else _sentence(kind, n, pair, check)
         return replace(check, worst=pair.place(check.worst), detail=detail)
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A runner whose graph can be read."""
+
+    def mixing(self) -> list[Mixing]:
+        """The operators that are seen to mix samples."""
+        ...
+
+
+def _mixers(runner: Readable) -> list[Mixing]:
+    """None where the file cannot even be read: that failure was told."""
+    try:
+        return runner.mixing()
+    except RunFailed:
+        return []
+
+
+def _because(check: Check, cause: str) -> Check:
+    return replace(check, detail=check.detail.removesuffix(_CAUSE) + cause)
 
 
 def _origin(runner: Traceable, inputs: Arrays) -> str:
@@ -198,15 +245,21 @@ def _subject(runner: Runner, n: int, kind: str, output: str) -> Subject:
         "agreement": (runner.name, "the reference"),
         "alone": ("the sample by itself", "the sample in the batch"),
         "neighbours": ("the sample beside other neighbours", "the sample in the batch"),
+        "graph": ("", ""),
+        "moved": ("the sample in another place", "the sample in the batch"),
     }[kind]
     return Subject(label(runner), runner.precision, n, kind, output, sides)
 
 
-def _sentence(kind: str, n: int, sample: int, check: Check) -> str:
+def _sentence(kind: str, n: int, pair: Pair, check: Check) -> str:
+    sample = pair.samples[check.worst[0]]
     off = f"{check.relative:.1e} of the output, {check.ratio:.3g} times what rounding explains"
+    if pair.axis is None:
+        return f"the output has no batch axis and follows the samples (off by {off}): {_CAUSE}"
     if kind == "alone":
         return f"sample {sample} by itself is {off}, from itself in a batch of {n}: {_CAUSE}"
-    return f"sample {sample} moved by {off}, when the other samples were replaced: {_CAUSE}"
+    change = "the other samples were replaced" if kind == "neighbours" else "its place was changed"
+    return f"sample {sample} moved by {off}, when {change}: {_CAUSE}"
 
 
 def _not_compared(subject: Subject, detail: str) -> Check:

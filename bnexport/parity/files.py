@@ -49,6 +49,7 @@ def verify_files(
     batches: Sequence[int] = (1, 8),
     atol: float | None = None,
     rtol: float | None = None,
+    mixes_batch: bool = False,
     trust: bool = False,
     observe: Observer = silent,
 ) -> Parity:
@@ -61,6 +62,7 @@ def verify_files(
         batches: The batch sizes.
         atol: With ``rtol``, in place of the yardstick, as in `verify_runners`.
         rtol: See ``atol``.
+        mixes_batch: Whether the model mixes the samples of a batch on purpose.
         trust: Whether TorchScript and ``torch.export`` archives may run their code on being read.
         observe: Told when a side is done.
 
@@ -82,6 +84,7 @@ def verify_files(
         batches=batches,
         atol=atol,
         rtol=rtol,
+        mixes_batch=mixes_batch,
         observe=observe,
     )
 

@@ -1,14 +1,15 @@
 """Whether a sample's output depends on that sample alone: batch statistics that survived show here.
 
-Two questions, since parity cannot ask them (a runtime that averages over the batch agrees with a
+Three questions, since parity cannot ask them (a runtime that averages over the batch agrees with a
 model that does): ``alone``: is a sample's output by itself what it is in a batch; ``neighbours``:
-does it stay when the others change.
+does it stay when the others change; ``moved``: does it stay when the sample takes another place.
+An output without a batch axis may not follow the samples at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,9 +22,11 @@ __all__ = [
     "batch_axis",
     "batched",
     "kept_samples",
+    "moved",
     "neighbours",
     "pick",
     "replaced",
+    "rolled",
     "samples_alone",
 ]
 
@@ -41,20 +44,24 @@ class Pair:
         a: Run alone, or beside other neighbours.
         b: Run in the batch.
         samples: Which samples they are.
-        axis: The output's batch axis.
+        axis: The output's batch axis; None: it has none, and must be the same whatever the samples are.
         obstacle: Why they cannot be compared; ``a`` and ``b`` are then empty.
+        fault: Why nobody could use them as they are; the same.
     """
 
     output: int
     a: Array
     b: Array
     samples: tuple[int, ...] = ()
-    axis: int = 0
+    axis: int | None = 0
     obstacle: str = ""
+    fault: str = ""
 
     def place(self, worst: tuple[int, ...]) -> tuple[int, ...]:
         """An index into ``b`` as an index into the batch's output."""
         which, *within = worst
+        if self.axis is None:
+            return tuple(within)
         within[self.axis] += self.samples[which] * self.b.shape[1 + self.axis]
         return tuple(within)
 
@@ -96,36 +103,70 @@ def batched(spec: InputSpec) -> bool:
     return None in spec.shape
 
 
+def rolled(inputs: Arrays, specs: Sequence[InputSpec]) -> Arrays:
+    """The batch with every sample one place further on, the last one first."""
+    return tuple(
+        np.roll(array, 1, axis=0) if batched(spec) else array
+        for array, spec in zip(inputs, specs, strict=True)
+    )
+
+
 def alone(
     together: Arrays, singles: Sequence[Arrays], samples: Sequence[int], n: int
 ) -> Iterator[Pair]:
     """Every output of the single runs against the same samples of the batch's."""
     for index, whole in enumerate(together):
         apart = [outputs[index] for outputs in singles]
-        axis = batch_axis(apart[0].shape, whole.shape, n)
-        if axis is None or any(each.shape != apart[0].shape for each in apart):
-            shapes = f"{apart[0].shape} at batch 1, {whole.shape} at batch {n}"
+        shape = apart[0].shape
+        axis = batch_axis(shape, whole.shape, n)
+        shapes = f"{shape} at batch 1, {whole.shape} at batch {n}"
+        if any(each.shape != shape for each in apart):
             yield _unpaired(index, f"no batch axis ({shapes}): not compared")
-            continue
-        parts = np.stack([_part(whole, axis, n, sample) for sample in samples])
-        yield Pair(index, np.stack(apart).reshape(parts.shape), parts, tuple(samples), axis)
+        elif len(shape) < len(whole.shape) and axis is not None:
+            yield replace(_unpaired(index), fault=f"a batch of one loses its axis ({shapes})")
+        elif axis is None and shape == whole.shape:
+            both = np.stack(apart), np.stack([whole] * len(apart))
+            yield Pair(index, *both, tuple(samples), None)
+        elif axis is None:
+            yield _unpaired(index, f"no batch axis ({shapes}): not compared")
+        else:
+            parts = np.stack([_part(whole, axis, n, sample) for sample in samples])
+            yield Pair(index, np.stack(apart).reshape(parts.shape), parts, tuple(samples), axis)
 
 
 def neighbours(
-    moved: Arrays, together: Arrays, axes: Sequence[int | None], n: int
+    others: Arrays, together: Arrays, axes: Sequence[int | None], n: int
 ) -> Iterator[Pair]:
     """The kept samples' outputs beside other neighbours against those in the batch as it was."""
     kept = kept_samples(n)
-    for index, (a, b, axis) in enumerate(zip(moved, together, axes, strict=True)):
-        if axis is None:
-            yield _unpaired(index, "no batch axis: not compared")
-        elif a.shape != b.shape:
+    return _pairs(others, together, axes, n, [(sample, sample) for sample in kept])
+
+
+def moved(after: Arrays, together: Arrays, axes: Sequence[int | None], n: int) -> Iterator[Pair]:
+    """The samples' outputs one place further on against those in the batch as it was."""
+    return _pairs(after, together, axes, n, [(sample, (sample + 1) % n) for sample in range(n)])
+
+
+def _pairs(
+    new: Arrays,
+    together: Arrays,
+    axes: Sequence[int | None],
+    n: int,
+    places: Sequence[tuple[int, int]],
+) -> Iterator[Pair]:
+    """``places``: where a sample lay, and where it lies now."""
+    samples = tuple(old for old, _ in places)
+    for index, (a, b, axis) in enumerate(zip(new, together, axes, strict=True)):
+        if a.shape != b.shape:
             yield _unpaired(
                 index, f"the shape follows the values ({a.shape}, {b.shape}): not compared"
             )
+        elif axis is None:
+            yield Pair(index, a[None], b[None], samples[:1], None)
         else:
-            parts = [[_part(whole, axis, n, sample) for sample in kept] for whole in (a, b)]
-            yield Pair(index, np.stack(parts[0]), np.stack(parts[1]), kept, axis)
+            before = np.stack([_part(b, axis, n, old) for old, _ in places])
+            after = np.stack([_part(a, axis, n, now) for _, now in places])
+            yield Pair(index, after, before, samples, axis)
 
 
 def batch_axis(one: tuple[int, ...], many: tuple[int, ...], n: int) -> int | None:
@@ -158,6 +199,6 @@ def _replace(array: Array, other: Array) -> Array:
     return result
 
 
-def _unpaired(index: int, obstacle: str) -> Pair:
+def _unpaired(index: int, obstacle: str = "") -> Pair:
     nothing = np.empty(0)
     return Pair(index, nothing, nothing, obstacle=obstacle)

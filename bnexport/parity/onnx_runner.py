@@ -14,8 +14,10 @@ import onnx
 
 from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity.arrays import Array, Arrays, is_floating
+from bnexport.parity.batch_axis import Mixing, mixing
 from bnexport.parity.origin import first_value, with_every_value
 from bnexport.parity.runner import RunFailed, run_errors
+from bnexport.passes.graphs.shapes import InferShapes
 
 __all__ = ["OnnxRunner", "cuda_obstacle"]
 
@@ -96,6 +98,7 @@ class OnnxRunner:
             names = ", ".join(value.name for value in expected)
             why = f"{len(inputs)} inputs were given, the file has {len(expected)} ({names})"
             raise RunFailed(self._what(), why)
+        self._check_batch(expected, inputs)
         feeds = {v.name: _cast(a, v.type) for v, a in zip(expected, inputs, strict=True)}
         with run_errors(self._what()):
             return tuple(np.asarray(array) for array in session.run(None, feeds))
@@ -109,6 +112,29 @@ class OnnxRunner:
         with probe:
             value = first_value(names, probe.run(inputs))
         return f"value {value!r}" if value else ""
+
+    def mixing(self) -> list[Mixing]:
+        """The operators of the file that are seen to mix samples."""
+        import onnx_ir as ir
+        from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+        source = self._source
+        with run_errors(self._what()):
+            graph = (
+                ir.from_proto(onnx.load_model_from_string(source))
+                if isinstance(source, bytes)
+                else ir.load(source)
+            )
+            LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+            return mixing(InferShapes()(graph).model)
+
+    def _check_batch(self, expected: Sequence[Any], inputs: Arrays) -> None:
+        """Say of a fixed batch what it is: ONNX Runtime's own words are of an invalid dimension."""
+        for value, array in zip(expected, inputs, strict=True):
+            fixed = value.shape[0] if value.shape else None
+            if isinstance(fixed, int) and array.shape[:1] != (fixed,):
+                why = f"input {value.name!r} takes a batch of {fixed} alone: its batch axis was frozen at export"
+                raise RunFailed(self._what(), why)
 
     def _open(self) -> Any:
         ort = _onnxruntime()

@@ -18,7 +18,8 @@ class Check:
         precision: The arithmetic the runtime was asked for: ``float32``, ``tf32``, ``float16``.
         batch: The number of samples run together.
         kind: ``agreement`` with the reference; ``alone``: each sample run by itself against the
-            same sample in the batch; ``neighbours``: the other samples replaced.
+            same sample in the batch; ``neighbours``: the other samples replaced; ``moved``: the
+            samples in other places; ``graph``: an operator of the file mixes samples.
         output: The name of the output.
         max_abs: max |a - b|.
         relative: ||a - b|| / ||b||.
@@ -75,6 +76,7 @@ class Parity:
         batches: The batch sizes run.
         multiple: The stated multiple of the yardstick that a runtime may err by; None with
             explicit tolerances.
+        mixes_batch: Whether the model was declared to mix samples on purpose.
     """
 
     reference: str
@@ -82,6 +84,7 @@ class Parity:
     skipped: tuple[Skipped, ...] = ()
     batches: tuple[int, ...] = ()
     multiple: float | None = None
+    mixes_batch: bool = False
 
     @property
     def ok(self) -> bool:

@@ -31,7 +31,7 @@ def verify_runners(
     rtol: float | None = None,
     observe: Observer = silent,
     skipped: Sequence[Skipped] = (),
-    check_invariance: bool = True,
+    mixes_batch: bool = False,
 ) -> Parity:
     """Judge every runtime against the reference.
 
@@ -45,7 +45,8 @@ def verify_runners(
         rtol: See ``atol``; one that is not given is zero where the other is.
         observe: Told when a runtime is done.
         skipped: What could not be checked, for the report.
-        check_invariance: Whether samples are also run alone and beside other neighbours.
+        mixes_batch: Whether the model mixes samples on purpose: they are then not run alone, beside other
+            neighbours and in other places, and the result says so.
 
     Raises:
         ParityFailure: There is no runtime or no output to compare.
@@ -61,15 +62,16 @@ def verify_runners(
     steps = _Steps(observe, 1 + len(runners) + 1)
     trial = prepare(reference, examples, sizes, output_names)
     steps.done(reference.description)
-    examiner = Examiner(trial, tolerances, check_invariance)
+    examiner = Examiner(trial, tolerances, not mixes_batch)
     checks = examiner.own(reference)
     steps.done(label(reference.own))
     for runner in runners:
         checks += examiner.runtime(runner)
         steps.done(label(runner))
-    unasked = _unasked(trial, check_invariance)
+    unasked = _unasked(trial, mixes_batch)
     multiple = None if tolerances else MULTIPLE
-    return Parity(reference.description, tuple(checks), (*skipped, *unasked), sizes, multiple)
+    every = (*skipped, *unasked)
+    return Parity(reference.description, tuple(checks), every, sizes, multiple, mixes_batch)
 
 
 class _Steps:
@@ -111,9 +113,11 @@ def _tolerances(atol: float | None, rtol: float | None) -> Tolerances | None:
     return given
 
 
-def _unasked(trial: Trial, check_invariance: bool) -> tuple[Skipped, ...]:
-    """Why batch invariance was not looked at, where nobody asked to leave it out."""
-    if not check_invariance or any(n > 1 for n in trial.batches):
+def _unasked(trial: Trial, mixes_batch: bool) -> tuple[Skipped, ...]:
+    """Why batch invariance was not looked at."""
+    if mixes_batch:
+        return (Skipped("batch invariance", "declared: the model mixes samples on purpose"),)
+    if any(n > 1 for n in trial.batches):
         return ()
     batched = any(invariance.batched(spec) for spec in trial.specs)
     reason = "only batch 1 was run" if batched else "no input has a batch axis"
