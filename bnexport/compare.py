@@ -1,88 +1,139 @@
-"""``verify``: two model files on the same inputs, the second judged by the first."""
+"""``verify``: a file judged by the model that it was made of, or by another file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from bnexport.errors import UsageError
-from bnexport.events import Observer, silent
+from bnexport.errors import Refused, UsageError
+from bnexport.events import Observer, silent, stage
 from bnexport.inputs import Examples, InputSpec, parse_input
 from bnexport.inputs.graph import examples_of
+from bnexport.load import load
 from bnexport.parity import Parity, verify_files
+from bnexport.parity.files import runs_as_it_is, verify_file
+from bnexport.passes.modules import undisturbed
+from bnexport.subject import intended
 
 __all__ = ["verify"]
 
 
 def verify(
-    a: str | PathLike[str],
+    a: str | PathLike[str] | torch.nn.Module | None,
     b: str | PathLike[str],
     *,
+    arch: str | None = None,
+    arch_args: Mapping[str, object] | None = None,
+    allow: Sequence[str] = (),
+    allow_partial: bool = False,
+    trust_torchscript: bool = False,
+    state_dict_key: str | None = None,
     inputs: Sequence[str | InputSpec] | None = None,
     inputs_from: str | PathLike[str] | None = None,
     batch: Sequence[int] = (1, 8),
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
-    trust: bool = False,
     observe: Observer = silent,
 ) -> Parity:
-    """Hold ``b`` against ``a``: ONNX files, TensorRT engines, TorchScript, ``torch.export``.
+    """Hold ``b``, an ONNX file, a TensorRT engine, TorchScript or ``torch.export``, against ``a``.
 
     Args:
-        a: What is right by definition.
+        a: What is right: a live module or a file of one (as `convert` takes them), which is run in float64;
+            or a file that a runtime opens, which is right by definition. None with ``arch``.
         b: The file in question.
-        inputs: ``[name:]Nx3x224x224[:dtype]``, one an input; None: as an ONNX file declares them.
+        arch: As in `convert`, like the five below.
+        arch_args: See ``arch``.
+        allow: See ``arch``.
+        allow_partial: See ``arch``.
+        trust_torchscript: Whether TorchScript and ``torch.export`` archives, which run code when they are
+            read, are read.
+        state_dict_key: See ``arch``.
+        inputs: ``[name:]Nx3x224x224[:dtype]``, one an input; None: as the model or an ONNX file tells.
         inputs_from: Real samples, ``.npz`` or ``.pt``.
         batch: Batch sizes to compare at.
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose.
-        trust: Whether TorchScript and ``torch.export`` archives, which run code when they are
-            read, are read.
         observe: Told of progress.
 
     Returns:
         Every check: see its ``ok`` and ``raise_for_failure()``.
 
     Raises:
-        Refused: A file is missing or of no known kind, or needs ``trust``.
+        Refused: A file is missing or of no known kind, or needs ``trust_torchscript``; the module cannot be
+            exported truthfully.
         UsageError: The inputs do not fit, or cannot be told.
         MissingRuntime: A runtime that a file needs is not usable here.
     """
-    first, second = Path(a), Path(b)
-    examples = _examples((first, second), inputs, inputs_from)
-    return verify_files(
-        first,
-        second,
-        examples,
-        batches=batch,
-        atol=atol,
-        rtol=rtol,
-        mixes_batch=mixes_batch,
-        trust=trust,
-        observe=observe,
-    )
+    if not Path(b).is_file():
+        raise Refused(str(b), "no such file", "Check the path")
+    data = Path(inputs_from) if inputs_from is not None else None
+    if inputs and data is not None:
+        raise UsageError("inputs are given twice", "by shape and from a file", "Give one of them")
+    specs = tuple(parse_input(item) if isinstance(item, str) else item for item in inputs or ())
+    if arch is None and isinstance(a, str | PathLike) and _runs(Path(a), trust_torchscript):
+        return verify_files(
+            Path(a),
+            Path(b),
+            _examples((Path(a), Path(b)), specs, data),
+            batches=batch,
+            atol=atol,
+            rtol=rtol,
+            mixes_batch=mixes_batch,
+            trust=trust_torchscript,
+            observe=observe,
+        )
+    with stage(observe, "load"):
+        loaded = load(
+            a,
+            arch=arch,
+            arch_args=arch_args,
+            allow=allow,
+            allow_partial=allow_partial,
+            trust_torchscript=trust_torchscript,
+            state_dict_key=state_dict_key,
+        )
+    if not isinstance(loaded.model, torch.nn.Module):
+        raise Refused(
+            loaded.name, "no runtime opens it, and it is no module", "Give the ONNX file itself"
+        )
+    with undisturbed():
+        meant = intended(loaded, loaded.model, specs, data, observe)
+        return verify_file(
+            meant.reference(),
+            meant.plain.outputs,
+            Path(b),
+            meant.examples,
+            output_names=meant.plain.outputs,
+            batches=batch,
+            atol=atol,
+            rtol=rtol,
+            mixes_batch=mixes_batch,
+            trust=trust_torchscript,
+            observe=observe,
+        )
+
+
+def _runs(path: Path, trust: bool) -> bool:
+    if not path.is_file():
+        raise Refused(str(path), "no such file", "Check the path")
+    return runs_as_it_is(path, trust)
 
 
 def _examples(
-    files: Sequence[Path],
-    inputs: Sequence[str | InputSpec] | None,
-    inputs_from: str | PathLike[str] | None,
+    files: Sequence[Path], specs: Sequence[InputSpec], data: Path | None
 ) -> Examples | None:
     """What the user says of the inputs, completed by the ONNX file among the two."""
-    if not inputs and inputs_from is None:
+    if not specs and data is None:
         return None
-    if inputs and inputs_from is not None:
-        raise UsageError("inputs are given twice", "by shape and from a file", "Give one of them")
-    specs = [parse_input(item) if isinstance(item, str) else item for item in inputs or ()]
-    data = Path(inputs_from) if inputs_from is not None else None
     for graph in filter(None, map(_graph, files)):
         return examples_of(graph, specs, data)
     if data is not None:

@@ -24,7 +24,7 @@ from bnexport.prepare import prepare
 from bnexport.scripted import from_script
 from bnexport.signature import Plain, parameter_names
 
-__all__ = ["Subject", "subject_of"]
+__all__ = ["Intended", "Subject", "intended", "subject_of"]
 
 BUILT = ("architecture", "checkpoint", "safetensors")  # formats whose module --arch built
 
@@ -56,6 +56,27 @@ class Subject:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Intended:
+    """A module in eval mode, and the examples that it runs on.
+
+    Attributes:
+        plain: The prepared module, with tensors in and tensors out.
+        examples: Where batches come from.
+        batch_norms: Those of the module, for the ledger.
+        notes: Sentences for the summary.
+    """
+
+    plain: Plain
+    examples: Examples
+    batch_norms: tuple[BatchNormFacts, ...]
+    notes: tuple[str, ...]
+
+    def reference(self) -> Reference:
+        """In float64, where it can run so."""
+        return reference_for(self.plain, self.examples.batch(2))
+
+
 def subject_of(
     loaded: Loaded, inputs: Inputs, inputs_from: Path | None, opset: int | None, observe: Observer
 ) -> Subject:
@@ -74,14 +95,19 @@ def subject_of(
     return _of_module(loaded, loaded.model, specs, inputs_from, opset, observe)
 
 
-def _of_module(
+def intended(
     loaded: Loaded,
     module: torch.nn.Module,
     specs: tuple[InputSpec, ...],
     inputs_from: Path | None,
-    opset: int | None,
     observe: Observer,
-) -> Subject:
+) -> Intended:
+    """The module as it is meant to run, examined.
+
+    Raises:
+        Refused: The module cannot be exported truthfully.
+        UsageError: The inputs do not fit it, or cannot be inferred.
+    """
     with stage(observe, "prepare"):
         examples = _examples(unwrap(module)[0], loaded, specs, inputs_from)
         if isinstance(module, torch.jit.ScriptModule):
@@ -94,17 +120,29 @@ def _of_module(
         examine(prepared.module, sample, plain.inputs)
         with torch.no_grad():
             plain(*sample)
+    return Intended(plain, examples, batch_norms(prepared.module), prepared.notes)
+
+
+def _of_module(
+    loaded: Loaded,
+    module: torch.nn.Module,
+    specs: tuple[InputSpec, ...],
+    inputs_from: Path | None,
+    opset: int | None,
+    observe: Observer,
+) -> Subject:
+    meant = intended(loaded, module, specs, inputs_from, observe)
     with stage(observe, "capture"):
-        captured = capture(plain, examples, opset)
+        captured = capture(meant.plain, meant.examples, opset)
     return Subject(
         captured.model,
-        examples,
-        reference_for(plain, sample),
-        plain.outputs,
-        batch_norms(prepared.module),
-        plain,
+        meant.examples,
+        meant.reference(),
+        meant.plain.outputs,
+        meant.batch_norms,
+        meant.plain,
         captured.program,
-        prepared.notes,
+        meant.notes,
     )
 
 

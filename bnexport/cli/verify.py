@@ -9,7 +9,7 @@ import click
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
-from bnexport.cli.options import input_options, speech_options, tolerance_options
+from bnexport.cli.options import input_options, load_options, speech_options, tolerance_options
 from bnexport.cli.progress import progress
 
 __all__ = ["verify_command"]
@@ -19,35 +19,34 @@ SCHEMA = "bnexport.verification/1"
 
 @click.command("verify", cls=Command)
 @click.argument("a")
-@click.argument("b")
+@click.argument("b", required=False)
+@load_options
 @input_options
 @tolerance_options
-@click.option(
-    "--trust-torchscript",
-    "trust",
-    is_flag=True,
-    help="Open TorchScript and torch.export archives: their code runs as they load.",
-)
 @speech_options
 @click.pass_context
-def verify_command(ctx: click.Context, /, a: str, b: str, **options: Any) -> Answer:
-    """Run A and B on the same inputs and judge B by A.
+def verify_command(ctx: click.Context, /, a: str, b: str | None, **options: Any) -> Answer:
+    """Judge B, an ONNX file, a TensorRT engine or an archive, by A.
 
-    Each is an ONNX file, a TensorRT engine, a TorchScript or a torch.export archive. The exit
-    code is 1 where they disagree, or where a sample's output depends on its neighbours.
+    A is the model that B was made of (as `bnexport convert` takes it; with --arch alone there is
+    only B), which is run in PyTorch in float64, or another file that runs. The exit code is 1
+    where B disagrees, or where a sample's output depends on its neighbours.
     """
+    if b is None and options["arch"] is None:
+        raise click.UsageError("Missing argument 'B'.", ctx)
     mode: Mode = ctx.find_object(Mode) or Mode()
     with progress(quiet=mode.quiet) as observe:
         from bnexport.cli.parity_table import show_parity
         from bnexport.compare import verify
         from bnexport.report import parity_json, versions
 
-        parity = verify(a, b, observe=observe, **options)
+        judged_by, file = (None, a) if b is None else (a, b)
+        parity = verify(judged_by, file, observe=observe, **options)
     judged = parity_json(parity)
     document = {
         "schema": SCHEMA,
-        "a": a,
-        "b": b,
+        "a": judged_by or options["arch"],
+        "b": file,
         "ok": parity.ok,
         "parity": judged,
         "versions": versions(),

@@ -23,7 +23,7 @@ from bnexport.parity.verify import verify_runners
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["verify_files"]
+__all__ = ["runs_as_it_is", "verify_file", "verify_files"]
 
 _KINDS = "bnexport verifies ONNX files, TorchScript and torch.export archives, TensorRT engines"
 
@@ -73,14 +73,63 @@ def verify_files(
         RunFailed: ``a`` itself cannot run.
     """
     first = _open(Path(a), trust)
-    second = _open(Path(b), trust, expected=first.outputs)
-    chosen = examples or _declared(first, second)
+    chosen = examples or _declared(first, _open(Path(b), trust))
     names = first.outputs or _counted(first, chosen)
-    return verify_runners(
+    return verify_file(
         _reference(first),
-        [second.runner],
+        names if first.outputs else None,
+        b,
         chosen,
         output_names=names,
+        batches=batches,
+        atol=atol,
+        rtol=rtol,
+        mixes_batch=mixes_batch,
+        trust=trust,
+        observe=observe,
+    )
+
+
+def verify_file(
+    reference: Reference,
+    expected: Sequence[str] | None,
+    file: Path | str,
+    examples: Examples,
+    *,
+    output_names: Sequence[str],
+    batches: Sequence[int] = (1, 8),
+    atol: float | None = None,
+    rtol: float | None = None,
+    mixes_batch: bool = False,
+    trust: bool = False,
+    observe: Observer = silent,
+) -> Parity:
+    """Judge one file by a reference.
+
+    Args:
+        reference: What is right.
+        expected: The names that the file's outputs must have, in order; a file that has other names for all of
+            them is taken by their places. None: any.
+        file: The file in question.
+        examples: The inputs.
+        output_names: What to call the outputs.
+        batches: The batch sizes.
+        atol: As in `verify_runners`.
+        rtol: As in `verify_runners`.
+        mixes_batch: As in `verify_runners`.
+        trust: As in `verify_files`.
+        observe: Told when a side is done.
+
+    Raises:
+        Refused: The file is missing, of no known kind, or would run code without ``trust``.
+        MissingRuntime: Its runtime is not usable here.
+        RunFailed: The reference itself cannot run.
+    """
+    return verify_runners(
+        reference,
+        [_open(Path(file), trust, expected).runner],
+        examples,
+        output_names=output_names,
         batches=batches,
         atol=atol,
         rtol=rtol,
@@ -98,7 +147,40 @@ def _open(path: Path, trust: bool, expected: Sequence[str] | None = None) -> _Fi
         return _File(path, _engine(path))
     if head == b"PK\x03\x04":
         return _File(path, _archive(path, trust))
-    return _File(path, OnnxRunner(path, outputs=expected), _graph(path))
+    graph = _graph(path)
+    names = {value.name for value in graph.graph.output}
+    if expected is not None and len(expected) == len(names) and not names & set(expected):
+        expected = None
+    return _File(path, OnnxRunner(path, outputs=expected), graph)
+
+
+def runs_as_it_is(path: Path, trust: bool) -> bool:
+    """Whether a file is one that a runtime opens, rather than a module or its weights.
+
+    Args:
+        path: The file.
+        trust: Whether archives that run code on being read count.
+    """
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head != b"PK\x03\x04":
+        return head in ENGINE_HEADS or _is_graph(path)
+    return trust and _holds_code(path)
+
+
+def _is_graph(path: Path) -> bool:
+    try:
+        return bool(_graph(path).graph.output)
+    except Refused:
+        return False
+
+
+def _holds_code(path: Path) -> bool:
+    try:
+        _archive(path, trust=True)
+    except Refused:
+        return False
+    return True
 
 
 def _graph(path: Path) -> onnx.ModelProto:
