@@ -17,6 +17,7 @@ from bnexport.events import Observer, silent, stage
 from bnexport.inputs import Examples, InputSpec, parse_input
 from bnexport.inputs.graph import examples_of
 from bnexport.load import load
+from bnexport.locate import graphs_of, located
 from bnexport.parity import Parity, verify_files
 from bnexport.parity.files import runs_as_it_is, verify_file
 from bnexport.passes.modules import undisturbed
@@ -41,6 +42,7 @@ def verify(
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
+    locate: bool = True,
     observe: Observer = silent,
 ) -> Parity:
     """Hold ``b``, an ONNX file, a TensorRT engine, TorchScript or ``torch.export``, against ``a``.
@@ -62,6 +64,7 @@ def verify(
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose.
+        locate: Whether, after a disagreement, the first wrong layer is searched for.
         observe: Told of progress.
 
     Returns:
@@ -80,10 +83,11 @@ def verify(
         raise UsageError("inputs are given twice", "by shape and from a file", "Give one of them")
     specs = tuple(parse_input(item) if isinstance(item, str) else item for item in inputs or ())
     if arch is None and isinstance(a, str | PathLike) and _runs(Path(a), trust_torchscript):
-        return verify_files(
+        examples = _examples((Path(a), Path(b)), specs, data)
+        parity = verify_files(
             Path(a),
             Path(b),
-            _examples((Path(a), Path(b)), specs, data),
+            examples,
             batches=batch,
             atol=atol,
             rtol=rtol,
@@ -91,6 +95,7 @@ def verify(
             trust=trust_torchscript,
             observe=observe,
         )
+        return _located(parity, Path(a), Path(b), examples, locate, observe)
     with stage(observe, "load"):
         loaded = load(
             a,
@@ -107,7 +112,7 @@ def verify(
         )
     with undisturbed():
         meant = intended(loaded, loaded.model, specs, data, observe)
-        return verify_file(
+        parity = verify_file(
             meant.reference(),
             meant.plain.outputs,
             Path(b),
@@ -120,6 +125,22 @@ def verify(
             trust=trust_torchscript,
             observe=observe,
         )
+        if parity.ok or not locate:
+            return parity
+        with stage(observe, "locate"):
+            return located(parity, Path(b), graphs_of(meant), meant.examples)
+
+
+def _located(
+    parity: Parity, a: Path, b: Path, examples: Examples | None, locate: bool, observe: Observer
+) -> Parity:
+    """Of two files: the first is what the second should be."""
+    graph = _graph(a)
+    if parity.ok or not locate or graph is None:
+        return parity
+    chosen = examples or examples_of(graph)
+    with stage(observe, "locate"):
+        return located(parity, b, lambda opset: [onnx.load_model(str(a))], chosen)
 
 
 def _runs(path: Path, trust: bool) -> bool:

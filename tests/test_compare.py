@@ -98,3 +98,23 @@ def test_a_checkpoint_without_code_says_what_is_missing(net, file, tmp_path):
 def test_inputs_given_twice(net, file, tmp_path):
     with pytest.raises(UsageError, match="inputs are given twice"):
         verify(net, file, inputs=SHAPE, inputs_from=tmp_path / "x.npz")
+
+
+def test_the_layer_that_is_wrong_is_named(net, file, tmp_path):
+    def nudge(graph):
+        weights = [each for each in graph.initializer if len(each.dims) == 4]
+        numbers = onnx.numpy_helper.to_array(weights[4]).copy()
+        numbers[0] *= 1.1
+        weights[4].raw_data = numbers.tobytes()
+        readers[:] = [n for n in graph.node if weights[4].name in n.input]
+
+    readers = []
+    broken = edited(file, tmp_path, nudge)
+    parity = verify(net, broken, inputs=SHAPE, batch=(1, 2))
+    (reader,) = readers
+    assert parity.origin is not None
+    assert parity.origin.value == reader.output[0]
+    assert f"layer {parity.origin.layer!r}, Conv" in parity.located
+    assert dict(net.named_modules())[parity.origin.layer]
+    assert verify(file, broken, batch=(1, 2)).origin == parity.origin
+    assert not verify(net, broken, inputs=SHAPE, batch=(1, 2), locate=False).located

@@ -35,6 +35,8 @@ def show_parity(console: Console, parity: dict[str, Any]) -> None:
     if runs:
         rows(console, columns(*HEADERS, wide="runtime"), [_row(run, parity) for run in runs])
     fields(console, list(_failures(parity["checks"])))
+    if parity.get("located"):
+        fields(console, [("starts in", parity["located"])])
     fields(console, [("skipped", f"{s['runtime']}: {s['reason']}") for s in parity["skipped"]])
 
 

@@ -23,6 +23,11 @@ SCHEMA = "bnexport.verification/1"
 @load_options
 @input_options
 @tolerance_options
+@click.option(
+    "--locate/--no-locate",
+    default=True,
+    help="After a disagreement, search for the first wrong layer.  [default: on]",
+)
 @speech_options
 @click.pass_context
 def verify_command(ctx: click.Context, /, a: str, b: str | None, **options: Any) -> Answer:

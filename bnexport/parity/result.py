@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bnexport.errors import ParityFailure
 
-__all__ = ["Check", "Parity", "Skipped"]
+__all__ = ["Check", "Parity", "Skipped", "Wrong"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,29 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Wrong:
+    """The first value of a graph that is wrong: what its operator reads is right.
+
+    Attributes:
+        value: Its name.
+        operator: What gives it.
+        layer: The qualified name of the module that it comes from; empty where that is not known.
+        detail: How far it is off.
+        probes: How many values were looked at.
+    """
+
+    value: str
+    operator: str
+    layer: str
+    detail: str
+    probes: int
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer!r}, " if self.layer else ""
+        return f"{where}{self.operator} {self.value!r}: {self.detail}"
+
+
+@dataclass(frozen=True)
 class Parity:
     """Every check of one verification.
 
@@ -77,6 +100,8 @@ class Parity:
         multiple: The stated multiple of the yardstick that a runtime may err by; None with
             explicit tolerances.
         mixes_batch: Whether the model was declared to mix samples on purpose.
+        located: Where a disagreement starts, in words; empty where nothing was searched.
+        origin: The first wrong value, where it was found.
     """
 
     reference: str
@@ -85,6 +110,8 @@ class Parity:
     batches: tuple[int, ...] = ()
     multiple: float | None = None
     mixes_batch: bool = False
+    located: str = ""
+    origin: Wrong | None = None
 
     @property
     def ok(self) -> bool:
@@ -105,4 +132,5 @@ class Parity:
         first, more = self.failures[0], len(self.failures) - 1
         what = f"{first.runtime}: output {first.output!r} at batch {first.batch}"
         rest = f" (and {more} more failed checks)" if more else ""
-        raise ParityFailure(what, first.detail + rest)
+        start = f". It starts in {self.located}" if self.origin else ""
+        raise ParityFailure(what, first.detail + rest + start)

@@ -1,0 +1,97 @@
+"""A graph of which any value can be asked: only what that value needs is run, and only that value is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import onnx
+
+from bnexport.parity.arrays import Array, Arrays
+from bnexport.parity.onnx_runner import OnnxRunner
+from bnexport.passes.graphs.naming import MODULE
+
+__all__ = ["GraphSide"]
+
+
+class GraphSide:
+    """An ONNX model, run piece by piece with every optimiser of ONNX Runtime off.
+
+    Args:
+        model: With its weights; not changed.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._constants = {each.name: each for each in model.graph.initializer}
+        self._inputs = [each for each in model.graph.input if each.name not in self._constants]
+
+    @cached_property
+    def makers(self) -> dict[str, onnx.NodeProto]:
+        """The node that gives each value, in the order of the graph."""
+        return {name: node for node in self._model.graph.node for name in node.output if name}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the graph's outputs."""
+        return tuple(value.name for value in self._model.graph.output)
+
+    def sources(self, name: str) -> set[str]:
+        """The values of other nodes that the node of this one reads."""
+        return {each for each in _read(self.makers[name]) if each in self.makers}
+
+    def operator(self, name: str) -> str:
+        """The operator that gives the value."""
+        return str(self.makers[name].op_type)
+
+    def layer(self, name: str) -> str:
+        """The qualified name of the module that it comes from; empty where the file does not say."""
+        properties = self.makers[name].metadata_props
+        return next((each.value for each in properties if each.key == MODULE), "")
+
+    def value(self, name: str, inputs: Sequence[Arrays]) -> list[Array]:
+        """The value, on each of several inputs.
+
+        Raises:
+            RunFailed: ONNX Runtime cannot run that part of the graph.
+        """
+        part, used = self._part(name)
+        with OnnxRunner(part.SerializeToString(), optimise=False) as runner:
+            del part
+            return [runner.run(tuple(each[i] for i in used))[0] for each in inputs]
+
+    def _part(self, name: str) -> tuple[onnx.ModelProto, list[int]]:
+        """The model that gives this value alone, and which of the inputs it reads."""
+        nodes, constants, inputs = self._needed(name)
+        used = [i for i, each in enumerate(self._inputs) if each.name in inputs]
+        graph = onnx.GraphProto(name=self._model.graph.name)
+        graph.node.extend(node for node in self._model.graph.node if id(node) in nodes)
+        graph.input.extend(self._inputs[i] for i in used)
+        graph.initializer.extend(self._constants[each] for each in constants)
+        graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+        part = onnx.ModelProto(ir_version=self._model.ir_version, graph=graph)
+        part.opset_import.extend(self._model.opset_import)
+        part.functions.extend(self._model.functions)
+        return part, used
+
+    def _needed(self, name: str) -> tuple[set[int], list[str], set[str]]:
+        waiting, seen, nodes = [name], set[str](), set[int]()
+        while waiting:
+            each = waiting.pop()
+            if each in seen:
+                continue
+            seen.add(each)
+            if each in self.makers:
+                nodes.add(id(self.makers[each]))
+                waiting += _read(self.makers[each])
+        return nodes, [each for each in self._constants if each in seen], seen
+
+
+def _read(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node reads, the values that its subgraphs take from outside among them."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _read(inner)
+            yield from (value.name for value in graph.output)
