@@ -27,6 +27,7 @@ def fold(
     external_data: bool | None = None,
     atol: float | None = None,
     rtol: float | None = None,
+    mixes_batch: bool = False,
     keep_failed: bool = False,
     simplify: bool = True,
     observe: Observer = silent,
@@ -42,6 +43,7 @@ def fold(
         external_data: Whether weights go into a file of their own; None: over 2 GB.
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
+        mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
         keep_failed: Whether a file that failed the verification is kept under another name.
         simplify: Whether onnxsim runs, too.
         observe: Told of progress.
@@ -68,6 +70,7 @@ def fold(
         external_data=external_data,
         atol=atol,
         rtol=rtol,
+        mixes_batch=mixes_batch,
         keep_failed=keep_failed,
         simplify=simplify,
         observe=observe,

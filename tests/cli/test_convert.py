@@ -35,6 +35,7 @@ def test_the_defaults_are_those_of_the_function(bnexport, calls):
         "tf32": False,
         "atol": None,
         "rtol": None,
+        "mixes_batch": False,
         "keep_failed": False,
         "fold": True,
         "simplify": True,
@@ -48,7 +49,8 @@ def test_every_option_reaches_the_function(bnexport, calls):
         *("--allow-partial", "--trust-torchscript", "--state-dict-key", "ema"),
         *("--input", "Nx3", "--input", "y:Nx4:int64", "--inputs-from", "x.npz"),
         *("--batch", "1,4,4", "--opset", "20", "--no-external-data", "--sm", "80,89", "--tf32"),
-        *("--atol", "0", "--rtol", "1e-3", "--keep-failed", "--no-fold", "--no-simplify"),
+        *("--atol", "0", "--rtol", "1e-3", "--mixes-batch", "--keep-failed"),
+        *("--no-fold", "--no-simplify"),
     )
     (_, options), *_ = calls
     del options["observe"]
@@ -70,6 +72,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
         "tf32": True,
         "atol": 0.0,
         "rtol": 1e-3,
+        "mixes_batch": True,
         "keep_failed": True,
         "fold": False,
         "simplify": False,
