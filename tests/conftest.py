@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def interruptible():

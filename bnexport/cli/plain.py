@@ -1,0 +1,30 @@
+"""A failure as plain text of a fixed width: for a test's report, which is no terminal."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+
+from bnexport.cli.failure import explain
+from bnexport.cli.parity_table import show_parity
+from bnexport.cli.printable import printable
+from bnexport.errors import BnexportError
+
+__all__ = ["failure_text"]
+
+WIDTH = 100
+
+
+def failure_text(error: BnexportError) -> str:
+    """What is wrong, on the first line; why and the remedy; and the checks, where some were made."""
+    failure = explain(error)
+    parts = [part for part in (failure.why, failure.remedy) if part]
+    lines = [f"  {line}" for part in parts for line in printable(part).splitlines()]
+    report = failure.details.get("report", failure.details)
+    if "parity" in report:
+        stream = StringIO()
+        # A fixed width, and no colours: the environment of CI often forces them.
+        show_parity(Console(file=stream, width=WIDTH, color_system=None), report["parity"])
+        lines += stream.getvalue().splitlines()
+    return "\n".join([f"bnexport: {printable(failure.what)}", *lines])
