@@ -215,15 +215,16 @@ class BnexportParity:
     ) -> NoReturn:
         """Check each target that can be; then skip, for the others may not pass as checked."""
         __tracebackhide__ = True
-        reasons = {target: str(missing) for target in targets}
-        for target in targets if len(targets) > 1 else ():
-            try:
-                self._convert(model, folder, (target,), options)
-                del reasons[target]
-            except MissingRuntime as error:
-                reasons[target] = str(error)
-        for target, reason in reasons.items():
-            self._say(f"target {target}: {reason}")
+        reasons = {} if len(targets) > 1 else {targets[0]: str(missing)}
+        try:
+            for target in targets if len(targets) > 1 else ():
+                try:
+                    self._convert(model, folder, (target,), options)
+                except MissingRuntime as error:
+                    reasons[target] = str(error)
+        finally:
+            for target, reason in reasons.items():
+                self._say(f"target {target}: {reason}")
         passed = [f"target {target} passed" for target in targets if target not in reasons]
         pytest.skip("; ".join([*(f"target {t}: {why}" for t, why in reasons.items()), *passed]))
 

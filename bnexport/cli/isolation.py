@@ -22,11 +22,15 @@ def hush(*, unless: bool) -> Iterator[None]:
         return
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    # The records of torch's trace pass the line above, and pytest prints them after a failed test.
+    trace = logging.getLogger("torch.__trace")
+    disabled, trace.disabled = trace.disabled, "TORCH_TRACE" not in os.environ
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        trace.disabled = disabled
         logging.disable(before)
 
 
