@@ -81,6 +81,7 @@ class Bench:
             "fault": fault,
             "file": form,
             "bnexport": MISSED if parity.ok else CAUGHT,
+            "times the limit": max((check.ratio for check in parity.failures), default=None),
             "said": parity.failures[0].detail if parity.failures else "",
             "layer": layer,
             "located": parity.located,
