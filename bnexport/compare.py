@@ -17,7 +17,7 @@ from bnexport.events import Observer, silent, stage
 from bnexport.inputs import Examples, InputSpec, parse_input
 from bnexport.inputs.graph import examples_of
 from bnexport.load import load
-from bnexport.locate import graphs_of, located
+from bnexport.locate import located_by_graph, located_by_module
 from bnexport.parity import Parity, verify_files
 from bnexport.parity.files import runs_as_it_is, verify_file
 from bnexport.passes.modules import undisturbed
@@ -128,7 +128,7 @@ def verify(
         if parity.ok or not locate:
             return parity
         with stage(observe, "locate"):
-            return located(parity, Path(b), graphs_of(meant), meant.examples)
+            return located_by_module(parity, Path(b), meant)
 
 
 def _located(
@@ -140,7 +140,7 @@ def _located(
         return parity
     chosen = examples or examples_of(graph)
     with stage(observe, "locate"):
-        return located(parity, b, lambda opset: [onnx.load_model(str(a))], chosen)
+        return located_by_graph(parity, b, lambda: onnx.load_model(str(a)), chosen)
 
 
 def _runs(path: Path, trust: bool) -> bool:

@@ -72,6 +72,17 @@ class Intended:
     batch_norms: tuple[BatchNormFacts, ...]
     notes: tuple[str, ...]
 
+    @classmethod
+    def of(cls, subject: Subject) -> Intended:
+        """The module that a subject was captured from.
+
+        Raises:
+            TypeError: It came from an ONNX file.
+        """
+        if subject.plain is None:
+            raise TypeError("a subject that was read from an ONNX file has no module")
+        return cls(subject.plain, subject.examples, subject.batch_norms, subject.notes)
+
     def reference(self) -> Reference:
         """In float64, where it can run so."""
         return reference_for(self.plain, self.examples.batch(2))

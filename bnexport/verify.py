@@ -8,6 +8,7 @@ import torch
 
 from bnexport.build import Artifact
 from bnexport.events import Observer
+from bnexport.locate import located_after_build
 from bnexport.parity import (
     ExportedRunner,
     OnnxRunner,
@@ -36,7 +37,7 @@ def verify_build(
     mixes_batch: bool,
     observe: Observer,
 ) -> Parity:
-    """Run what was built, at batch 1 and at each of ``batches``.
+    """Run what was built, at batch 1 and at each of ``batches``; after a failure, say where it starts.
 
     Raises:
         MissingRuntime: A runtime that the verification needs is not installed.
@@ -45,7 +46,7 @@ def verify_build(
     skipped: list[Skipped] = []
     for artifact in artifacts:
         _add(artifact, subject, runners, skipped, tf32)
-    return verify_runners(
+    parity = verify_runners(
         subject.reference,
         runners,
         subject.examples,
@@ -57,6 +58,7 @@ def verify_build(
         skipped=skipped,
         mixes_batch=mixes_batch,
     )
+    return parity if parity.ok else located_after_build(parity, subject, artifacts)
 
 
 def _add(

@@ -8,10 +8,13 @@ from functools import cached_property
 import onnx
 
 from bnexport.parity.arrays import Array, Arrays
+from bnexport.parity.nudge import nudged
 from bnexport.parity.onnx_runner import OnnxRunner
 from bnexport.passes.graphs.naming import MODULE
 
 __all__ = ["GraphSide"]
+
+NUDGES = 2
 
 
 class GraphSide:
@@ -19,10 +22,11 @@ class GraphSide:
 
     Args:
         model: With its weights; not changed.
+        provider: ``cpu`` or ``cuda``.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._model = model
+    def __init__(self, model: onnx.ModelProto, *, provider: str = "cpu") -> None:
+        self._model, self._provider = model, provider
         self._constants = {each.name: each for each in model.graph.initializer}
         self._inputs = [each for each in model.graph.input if each.name not in self._constants]
 
@@ -30,6 +34,12 @@ class GraphSide:
     def makers(self) -> dict[str, onnx.NodeProto]:
         """The node that gives each value, in the order of the graph."""
         return {name: node for node in self._model.graph.node for name in node.output if name}
+
+    @cached_property
+    def _shapes(self) -> dict[str, Sequence[onnx.TensorShapeProto.Dimension]]:
+        every = (*self._model.graph.value_info, *self._model.graph.output)
+        typed = ((value.name, value.type.tensor_type) for value in every)
+        return {name: tensor.shape.dim for name, tensor in typed if tensor.HasField("shape")}
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -40,6 +50,24 @@ class GraphSide:
         """The values of other nodes that the node of this one reads."""
         return {each for each in _read(self.makers[name]) if each in self.makers}
 
+    def readers(self) -> dict[str, list[str]]:
+        """Of each value, those whose nodes read it."""
+        found: dict[str, list[str]] = {name: [] for name in self.makers}
+        for name in self.makers:
+            for source in self.sources(name):
+                found[source].append(name)
+        return found
+
+    def fits(self, name: str, shape: Sequence[int]) -> bool:
+        """Whether the file, where it says something of the value's shape, says nothing else."""
+        if name not in self._shapes:
+            return True
+        dims = self._shapes[name]
+        return len(dims) == len(shape) and all(
+            not dim.HasField("dim_value") or dim.dim_value == size
+            for dim, size in zip(dims, shape, strict=True)
+        )
+
     def operator(self, name: str) -> str:
         """The operator that gives the value."""
         return str(self.makers[name].op_type)
@@ -49,15 +77,29 @@ class GraphSide:
         properties = self.makers[name].metadata_props
         return next((each.value for each in properties if each.key == MODULE), "")
 
-    def value(self, name: str, inputs: Sequence[Arrays]) -> list[Array]:
-        """The value, on each of several inputs.
+    def place(self, name: str) -> str:
+        """``layer 'head', Gemm 'linear'``."""
+        layer = self.layer(name)
+        return f"{f'layer {layer!r}, ' if layer else ''}{self.operator(name)} {name!r}"
+
+    def value(self, name: str, inputs: Arrays) -> Array:
+        """The value.
 
         Raises:
             RunFailed: ONNX Runtime cannot run that part of the graph.
         """
+        return self._values(name, [inputs])[0]
+
+    def truth(self, name: str, inputs: Arrays) -> tuple[Array, Sequence[Array]]:
+        """The value, and what becomes of it where the inputs are moved by one unit in the last place."""
+        truth, *rounded = self._values(name, [inputs, *(nudged(inputs, n) for n in range(NUDGES))])
+        return truth, rounded
+
+    def _values(self, name: str, inputs: Sequence[Arrays]) -> list[Array]:
         part, used = self._part(name)
-        with OnnxRunner(part.SerializeToString(), optimise=False) as runner:
-            del part
+        runner = OnnxRunner(part.SerializeToString(), provider=self._provider, optimise=False)
+        del part
+        with runner:
             return [runner.run(tuple(each[i] for i in used))[0] for each in inputs]
 
     def _part(self, name: str) -> tuple[onnx.ModelProto, list[int]]:

@@ -15,7 +15,7 @@ import onnx
 from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.batch_axis import Mixing, mixing
-from bnexport.parity.origin import first_value, with_every_value
+from bnexport.parity.origin import first_value
 from bnexport.parity.runner import RunFailed, run_errors
 from bnexport.passes.graphs.shapes import InferShapes
 
@@ -105,13 +105,12 @@ class OnnxRunner:
 
     def origin(self, inputs: Arrays) -> str:
         """The first value of the graph that is not finite; every optimiser is off for that."""
+        from bnexport.parity.graph_side import GraphSide  # which runs its parts by this class
+
         with run_errors(self._what()):
-            model = _read(self._source, weights=True)
-            names = with_every_value(model)
-            probe = OnnxRunner(model.SerializeToString(), provider=self._provider, optimise=False)
-        with probe:
-            value = first_value(names, probe.run(inputs))
-        return f"value {value!r}" if value else ""
+            graph = GraphSide(_read(self._source, weights=True), provider=self._provider)
+            value = first_value(graph, inputs)
+        return graph.place(value) if value else ""
 
     def mixing(self) -> list[Mixing]:
         """The operators of the file that are seen to mix samples."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import onnx
-import torch
 
 from bnexport.parity.arrays import Array, Arrays, widened
+from bnexport.parity.bisect import first_bad
 
-__all__ = ["Traceable", "finite", "first_value", "watched", "with_every_value"]
+if TYPE_CHECKING:
+    from bnexport.parity.graph_side import GraphSide
+
+__all__ = ["Traceable", "finite", "first_value"]
 
 
 @runtime_checkable
@@ -29,51 +29,18 @@ def finite(array: Array) -> bool:
     return bool(np.isfinite(widened(array)).all())
 
 
-@contextmanager
-def watched(module: torch.nn.Module) -> Iterator[list[str]]:
-    """Note, in the order of their ends, the layers whose outputs are not finite; hooks go at the end."""
-    seen: list[str] = []
-    handles = []
-    for name, layer in module.named_modules():
-        # Plain wraps what the user calls the model: its own name is no part of the layer's.
-        handles.append(layer.register_forward_hook(_note(name.removeprefix("model."), seen)))
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+def first_value(graph: GraphSide, inputs: Arrays) -> str:
+    """The first value of the graph that is not finite, on the way to an output that is not; empty: there is none.
 
+    Raises:
+        RunFailed: The graph cannot be run.
+    """
 
-def with_every_value(model: onnx.ModelProto) -> list[str]:
-    """Make every value of the graph one of its outputs; return their names in the order of the nodes."""
-    names = [name for node in model.graph.node for name in node.output if name]
-    del model.graph.output[:]
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    return names
+    def good(name: str) -> bool:
+        array = graph.value(name, inputs)
+        return array.dtype.kind not in "fc" or finite(array)
 
-
-def first_value(names: Sequence[str], values: Sequence[Any]) -> str:
-    """The first of the values that is an array and not finite."""
-    for name, value in zip(names, values, strict=True):
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fc" and not finite(value):
-            return name
+    for output in graph.outputs:
+        if output in graph.makers and not good(output):
+            return first_bad(graph, list(graph.makers), output, good)
     return ""
-
-
-def _note(name: str, seen: list[str]) -> Any:
-    def hook(layer: torch.nn.Module, inputs: object, output: object) -> None:
-        if name and any(not bool(tensor.isfinite().all()) for tensor in _tensors(output)):
-            seen.append(name)
-
-    return hook
-
-
-def _tensors(value: object) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)

@@ -12,7 +12,6 @@ from typing import Any, Self
 import torch
 
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
-from bnexport.parity.origin import watched
 from bnexport.parity.runner import run_errors
 from bnexport.passes.modules import copy_module, undisturbed
 
@@ -60,15 +59,30 @@ class TorchRunner:
             return from_torch(_tuple(live(*tensors)))
 
     def origin(self, inputs: Arrays) -> str:
-        """The first layer whose output is not finite.
+        """The first layer whose output is not finite."""
+        seen: list[str] = []
+
+        def note(name: str, output: object) -> None:
+            if name and any(not bool(tensor.isfinite().all()) for tensor in _held(output)):
+                seen.append(name)
+
+        self.observed(inputs, note)
+        return f"layer {seen[0]!r}" if seen else ""
+
+    def observed(self, inputs: Arrays, note: Callable[[str, object], None]) -> None:
+        """Run it, and tell each layer's name and output, in the order of their ends.
 
         Hooks are put on a copy: the caller's module is not touched even for a moment.
+
+        Raises:
+            RunFailed: It cannot run.
         """
         with run_errors(self._what()), undisturbed(0), _exact():
             module = _converted(self._module, self._dtype)
-            with watched(module) as seen:
-                module(*(self._input(to_torch(array)) for array in inputs))
-        return f"layer {seen[0]!r}" if seen else ""
+            for name, layer in module.named_modules():
+                # Plain wraps what the user calls the model: its own name is no part of the layer's.
+                layer.register_forward_hook(_telling(name.removeprefix("model."), note))
+            module(*(self._input(to_torch(array)) for array in inputs))
 
     def _open(self) -> Callable[..., Any]:
         if self._dtype is None or all(t.dtype == self._dtype for t in _tensors(self._module)):
@@ -133,6 +147,22 @@ class ExportedRunner(_FileRunner):
 
     def _read(self) -> torch.nn.Module:
         return torch.export.load(str(self._path)).module()
+
+
+def _telling(name: str, note: Callable[[str, object], None]) -> Any:
+    return lambda layer, inputs, output: note(name, output)
+
+
+def _held(value: object) -> Iterator[torch.Tensor]:
+    """The tensors of a layer's output."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _held(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _held(item)
 
 
 def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:

@@ -30,7 +30,7 @@ def test_the_layer_of_a_module(net: Plain) -> None:
 
 def test_the_value_of_a_graph(onnx_of: Callable[..., bytes]) -> None:
     assert OnnxRunner(onnx_of()).origin(X) == ""
-    assert OnnxRunner(onnx_of(t=spoil)).origin(X) == "value 'n'"
+    assert OnnxRunner(onnx_of(t=spoil)).origin(X) == "BatchNormalization 'n'"
 
 
 def test_the_report_says_it(net: Plain, onnx_of: Callable[..., bytes], examples: Examples) -> None:
@@ -39,5 +39,5 @@ def test_the_report_says_it(net: Plain, onnx_of: Callable[..., bytes], examples:
     names = ("logits", "features")
     parity = verify_runners(reference, [runner], examples, output_names=names)
     assert parity.failures[0].detail == (
-        "ONNX Runtime has NaN at [0, 0] of output 'logits'; it is first seen in value 'n'"
+        "ONNX Runtime has NaN at [0, 0] of output 'logits'; it is first seen in BatchNormalization 'n'"
     )
