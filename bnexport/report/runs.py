@@ -147,7 +147,7 @@ def size(count: int) -> str:
     """``count`` bytes, in the unit that leaves at most three digits before the point."""
     if count < 1000:
         return f"{count} B"
-    amount, unit = float(count), "B"
+    amount, unit = value(count), "B"
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000 or unit == "GB":
             break
