@@ -40,9 +40,23 @@ def _junit(report: Document) -> str:
     return suites(report)
 
 
+def _sarif(report: Document) -> str:
+    from bnexport.report.sarif import log
+
+    return log(report)
+
+
+def _markdown(report: Document) -> str:
+    from bnexport.report.markdown import summary
+
+    return summary(report)
+
+
 FORMS: Mapping[str, Callable[[Document], str]] = {
     "html": _html,
     "junit": _junit,
+    "sarif": _sarif,
+    "markdown": _markdown,
 }
 
 

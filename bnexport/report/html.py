@@ -112,7 +112,7 @@ def _origin(parity: Document) -> Markup:
     if not origin:
         return text(parity["located"])
     where = join("layer ", tag("code", origin["layer"]), ", ") if origin["layer"] else ""
-    rest = f": {origin['detail']} (found by {origin['probes']} probes)"
+    rest = f": {origin['detail']} (values looked at: {origin['probes']})"
     return join(where, origin["operator"], " ", tag("code", origin["value"]), rest)
 
 

@@ -27,6 +27,8 @@ def suites(report: Document) -> str:
         suite = _suite(root, "verification", report)
         failure = ET.SubElement(_case(suite, "verification", "anything was compared"), "failure")
         failure.set("message", NOTHING)
+    if len(root):
+        _properties(root[0], report["versions"])
     for suite in root:
         _count(suite, [suite])
     _count(root, root)
@@ -44,7 +46,9 @@ def _run(root: ET.Element, run: Run, report: Document) -> None:
             continue
         failure = ET.SubElement(case, "failure", type=_clean(check["kind"]))
         failure.set("message", _clean(sentence(check)))
-        failure.text = _clean("\n".join([sentence(check), *_numbers(check), *_place(report)]))
+        failure.text = _clean(
+            "\n".join([sentence(check), *_numbers(check), *_place(check, report)])
+        )
 
 
 def _name(check: Document) -> str:
@@ -61,9 +65,9 @@ def _numbers(check: Document) -> list[str]:
     ]
 
 
-def _place(report: Document) -> list[str]:
+def _place(check: Document, report: Document) -> list[str]:
     located = report["parity"].get("located")
-    return [f"it starts in {located}"] if located else []
+    return [f"it starts in {located}"] if located and check["kind"] == "agreement" else []
 
 
 def _skipped(root: ET.Element, skipped: Sequence[Document], report: Document) -> None:
@@ -79,10 +83,15 @@ def _suite(root: ET.Element, name: str, report: Document) -> ET.Element:
     suite = ET.SubElement(root, "testsuite", name=_clean(f"{subject(report)}: {name}"))
     if "created" in report:
         suite.set("timestamp", report["created"].removesuffix("Z"))
-    properties = ET.SubElement(suite, "properties")
-    for library, version in report["versions"].items():
-        ET.SubElement(properties, "property", name=_clean(library), value=_clean(version))
     return suite
+
+
+def _properties(suite: ET.Element, versions: dict[str, str]) -> None:
+    """The versions, before the suite's cases, where the form wants them."""
+    properties = ET.Element("properties")
+    for library, version in versions.items():
+        ET.SubElement(properties, "property", name=_clean(library), value=_clean(version))
+    suite.insert(0, properties)
 
 
 def _case(suite: ET.Element, group: str, name: str) -> ET.Element:
