@@ -82,7 +82,7 @@ def check_wanted(wanted: Iterable[Wanted], taken: Iterable[str | None] = ()) -> 
             why = "the same path is given twice in this command"
             raise UsageError(f"--report {each.kind}={each.path}", why, "Name another file")
         places[place] = str(each.path)
-        Staging(each.path)
+        Staging(each.path)  # looks at the folder; nothing is made before it is entered
 
 
 def write(wanted: Iterable[Wanted], report: Document) -> None:
@@ -91,7 +91,9 @@ def write(wanted: Iterable[Wanted], report: Document) -> None:
     Raises:
         OutputError: One cannot be written, or would replace a file that the report names as published.
     """
-    published = {Path(file["path"]).resolve() for file in report.get("files", ())}
+    names = [file["path"] for file in report.get("files", ())]
+    names += [f"{name}.report.json" for name in names[:1]]
+    published = {Path(name).resolve() for name in names}
     for each in wanted:
         if each.path.resolve() in published:
             why = f"it is what was published as {each.path.name}"

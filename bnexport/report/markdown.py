@@ -22,7 +22,9 @@ Document = dict[str, Any]
 SHOWN = 20
 LONGEST = 400
 ENDS = ("before", "after")
-SPECIAL = re.compile(r"[&<>|`*_\[\]\\~#@:$!]|(?<=[Ww])\.")
+SPECIAL = re.compile(
+    r"[&<>|`*_\[\]\\~#@$!]|:(?=//)|(?<=www)\.|^[-+=](?=.)|^\d(?=\d*[.)](\s|$))", re.IGNORECASE
+)
 HEADERS = ("runtime", "precision", "batch", "error", "limit", "of the limit", "independent", "")
 
 
