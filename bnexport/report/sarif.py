@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,7 +121,7 @@ def _uri(path: str) -> str:
 
 def _message(text: str) -> Document:
     """Plain text, in which nothing is a placeholder (3.11.5) or a link (3.11.6)."""
-    shown = re.sub(r"\{(\d+)\}", r"{{\1}}", printable(text))
+    shown = printable(text).replace("{", "{{").replace("}", "}}")
     if "](" in shown:
         shown = shown.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
     return {"text": shown}
