@@ -53,10 +53,10 @@ def show_command(
 
 
 def show_report(console: Console, document: dict[str, Any]) -> None:
-    """Print the document as the command that made it did."""
+    """Print the document as the command that made it did; of a failure, no files: they may not have been kept."""
     from bnexport.cli.summary import show_parity, show_summary
 
     if "source" in document:
-        show_summary(console, document)
+        show_summary(console, document if document["ok"] else {**document, "files": []})
     else:
         show_parity(console, document["parity"])

@@ -89,7 +89,11 @@ def _bar(run: Run) -> Markup:
         return text("-")
     share = ratio(run.worst)
     filled = min(max(share, 0.0), 1.0)
-    bar = tag("i", style=f"width:{100 * filled:.1f}%", class_="over" if share > 1 else None)
+    bar = tag(
+        "i",
+        style=f"width:{100 * filled:.1f}%",
+        class_="over" if share > 1 and not run.passed else None,
+    )
     return join(tag("span", bar, class_="bar"), " ", _times(share))
 
 
@@ -161,7 +165,11 @@ def _sizes(report: Document) -> Markup:
         [tag("code", file["path"]), file["role"], size(file["bytes"]), tag("code", file["sha256"])]
         for file in report["files"]
     ]
-    tables = [_table(("", "size", "nodes"), sizes)]
+    tables: list[Markup] = [_table(("", "size", "nodes"), sizes)]
+    if not report["ok"]:
+        tables.append(
+            tag("p", "What fails is not published, or kept under another name on demand.")
+        )
     tables += [_table(("file", "role", "size", "sha256"), files)] if files else []
     return _section("Sizes and files", *tables)
 

@@ -35,7 +35,7 @@ def summary(report: Document) -> str:
     made = runs(parity)
     blocks = [
         f"## {sign}: {_code(subject(report))}",
-        f"{_text(verdict(report))}; {_text(held_against(parity))}.",
+        f"{_text(verdict(report)).capitalize()}; {_text(held_against(parity))}.",
         _table(HEADERS, map(_run, made)) if made else "",
         _failed(parity),
         _list("Skipped", [f"{each['runtime']}: {each['reason']}" for each in parity["skipped"]]),

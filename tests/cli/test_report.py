@@ -29,6 +29,11 @@ def test_a_report_is_shown_as_the_command_showed_it(bnexport, saved):
     assert "FAIL" in outcome.out
 
 
+def test_no_file_is_said_to_be_written_where_the_verification_failed(bnexport, saved):
+    assert "wrote" in bnexport("report", "show", saved(plain(facts()))).out
+    assert "wrote" not in bnexport("report", "show", saved(FAILED)).out
+
+
 def test_a_verification_is_shown(bnexport, saved):
     outcome = bnexport("report", "show", saved(verification(parity())))
     assert outcome.out.startswith("agreement held against PyTorch")

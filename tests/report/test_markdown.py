@@ -75,7 +75,7 @@ def test_what_was_skipped_is_said():
 def test_nothing_compared_is_said():
     text = summary(nothing_compared())
     assert text.startswith("## ❌ FAILED")
-    assert "nothing was compared" in text
+    assert "Nothing was compared" in text
 
 
 def test_a_verification_is_shown_without_a_ledger():
