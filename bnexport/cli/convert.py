@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,15 @@ from bnexport.cli.options import (
     tolerance_options,
 )
 from bnexport.cli.progress import progress
+from bnexport.cli.reports import (
+    check_reports,
+    report_option,
+    write_reports,
+    written_on_failure,
+)
+
+if TYPE_CHECKING:
+    from bnexport.report.forms import Wanted
 
 __all__ = ["convert_command"]
 
@@ -58,6 +67,7 @@ __all__ = ["convert_command"]
 )
 @click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
 @click.option("--print-passes", is_flag=True, help="Print what each pass did.")
+@report_option
 @speech_options
 @click.pass_context
 def convert_command(
@@ -69,6 +79,7 @@ def convert_command(
     no_simplify: bool,
     ledger: bool,
     print_passes: bool,
+    report: tuple[Wanted, ...],
     **options: Any,
 ) -> Answer:
     """Convert MODEL: a pickled module, a checkpoint, .safetensors, .pt2, TorchScript or ONNX.
@@ -80,7 +91,8 @@ def convert_command(
     if model is None and options["arch"] is None:
         raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
     mode: Mode = ctx.find_object(Mode) or Mode()
-    with progress(quiet=mode.quiet) as observe:
+    check_reports(report, model, options["output"], options["inputs_from"])
+    with progress(quiet=mode.quiet) as observe, written_on_failure(report):
         from bnexport.cli.summary import show_summary
         from bnexport.convert import convert
 
@@ -93,6 +105,7 @@ def convert_command(
             **options,
         )
     document = conversion.to_json()
+    write_reports(report, document)
     return Answer(
         document,
         lambda console: show_summary(

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from bnexport.cli.mode import Mode
-from bnexport.cli.printable import printable
 from bnexport.errors import BnexportError
+from bnexport.printable import printable
 
 __all__ = ["INTERNAL", "INTERRUPTED", "Failure", "explain"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,15 @@ from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
 from bnexport.cli.options import input_options, speech_options, tolerance_options
 from bnexport.cli.progress import progress
+from bnexport.cli.reports import (
+    check_reports,
+    report_option,
+    write_reports,
+    written_on_failure,
+)
+
+if TYPE_CHECKING:
+    from bnexport.report.forms import Wanted
 
 __all__ = ["fold_command"]
 
@@ -33,6 +42,7 @@ __all__ = ["fold_command"]
 )
 @click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
 @click.option("--print-passes", is_flag=True, help="Print what each pass did.")
+@report_option
 @speech_options
 @click.pass_context
 def fold_command(
@@ -42,6 +52,7 @@ def fold_command(
     no_simplify: bool,
     ledger: bool,
     print_passes: bool,
+    report: tuple[Wanted, ...],
     **options: Any,
 ) -> Answer:
     """Fold every BatchNorm of MODEL, an ONNX file, that can be.
@@ -49,12 +60,14 @@ def fold_command(
     The result is verified against MODEL, run as it is, before it is published.
     """
     mode: Mode = ctx.find_object(Mode) or Mode()
-    with progress(quiet=mode.quiet) as observe:
+    check_reports(report, model, options["output"], options["inputs_from"])
+    with progress(quiet=mode.quiet) as observe, written_on_failure(report):
         from bnexport.cli.summary import show_summary
         from bnexport.fold import fold
 
         conversion = fold(model, simplify=not no_simplify, observe=observe, **options)
     document = conversion.to_json()
+    write_reports(report, document)
     return Answer(
         document,
         lambda console: show_summary(

@@ -130,7 +130,7 @@ def _module(document: Document) -> Iterator[tuple[str, Cell]]:
 
 
 def _graph(document: Document) -> Iterator[tuple[str, Cell]]:
-    from bnexport.cli.layout import size
+    from bnexport.report.runs import size
 
     opsets = ", ".join(f"{domain or 'ai.onnx'} {v}" for domain, v in document["opsets"].items())
     yield "opset", opsets

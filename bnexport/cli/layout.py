@@ -9,12 +9,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bnexport.cli.printable import printable
+from bnexport.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["BAD", "GOOD", "Cell", "columns", "emit", "fields", "rows", "size", "words"]
+__all__ = ["BAD", "GOOD", "Cell", "columns", "emit", "fields", "rows", "words"]
 
 LABEL = 9
 GOOD, BAD = "green", "bold red"
@@ -68,13 +68,3 @@ def emit(console: Console, table: RenderableType) -> None:
 def words(text: Cell) -> Text:
     """``text`` as rich shows it, without control characters or markup."""
     return text if isinstance(text, Text) else Text(printable(text))
-
-
-def size(count: int) -> str:
-    """``count`` bytes, in the unit that leaves at most three digits before the point."""
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"

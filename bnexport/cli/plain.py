@@ -8,8 +8,8 @@ from rich.console import Console
 
 from bnexport.cli.failure import explain
 from bnexport.cli.parity_table import show_parity
-from bnexport.cli.printable import printable
 from bnexport.errors import BnexportError
+from bnexport.printable import printable
 
 __all__ = ["failure_text"]
 

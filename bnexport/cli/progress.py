@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from bnexport.cli.printable import printable
 from bnexport.events import Event, Observer, silent
+from bnexport.printable import printable
 
 if TYPE_CHECKING:
     from rich.status import Status

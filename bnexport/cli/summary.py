@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from bnexport.cli.layout import BAD, GOOD, Cell, columns, fields, rows, size
+from bnexport.cli.layout import BAD, GOOD, Cell, columns, fields, rows
 from bnexport.cli.parity_table import show_parity
-from bnexport.cli.printable import printable
+from bnexport.printable import printable
+from bnexport.report.runs import size
 
 if TYPE_CHECKING:
     from rich.console import Console

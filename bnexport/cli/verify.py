@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
 from bnexport.cli.options import input_options, load_options, speech_options, tolerance_options
 from bnexport.cli.progress import progress
+from bnexport.cli.reports import check_reports, report_option, write_reports
+
+if TYPE_CHECKING:
+    from bnexport.report.forms import Wanted
 
 __all__ = ["verify_command"]
 
@@ -28,9 +32,12 @@ SCHEMA = "bnexport.verification/1"
     default=True,
     help="After a disagreement, search for the first wrong layer.  [default: on]",
 )
+@report_option
 @speech_options
 @click.pass_context
-def verify_command(ctx: click.Context, /, a: str, b: str | None, **options: Any) -> Answer:
+def verify_command(
+    ctx: click.Context, /, a: str, b: str | None, report: tuple[Wanted, ...], **options: Any
+) -> Answer:
     """Judge B, an ONNX file, a TensorRT engine or an archive, by A.
 
     A is the model that B was made of (as `bnexport convert` takes it; with --arch alone there is
@@ -40,6 +47,7 @@ def verify_command(ctx: click.Context, /, a: str, b: str | None, **options: Any)
     if b is None and options["arch"] is None:
         raise click.UsageError("Missing argument 'B'.", ctx)
     mode: Mode = ctx.find_object(Mode) or Mode()
+    check_reports(report, a, b, options["inputs_from"])
     with progress(quiet=mode.quiet) as observe:
         from bnexport.cli.parity_table import show_parity
         from bnexport.compare import verify
@@ -53,7 +61,10 @@ def verify_command(ctx: click.Context, /, a: str, b: str | None, **options: Any)
         "a": judged_by or options["arch"],
         "b": file,
         "ok": parity.ok,
+        "options": {"batch": list(options["batch"])}
+        | {name: options[name] for name in ("atol", "rtol", "mixes_batch")},
         "parity": judged,
         "versions": versions(),
     }
+    write_reports(report, document)
     return Answer(document, lambda console: show_parity(console, judged), 0 if parity.ok else 1)

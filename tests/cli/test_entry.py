@@ -13,11 +13,14 @@ HEAVY = ("torch", "onnx", "onnx_ir", "onnxruntime", "rich", "numpy")
 def test_help_names_every_command(bnexport):
     shown = bnexport("--help").out
     assert all(
-        name in shown for name in ("convert", "verify", "fold", "inspect", "passes", "doctor")
+        name in shown
+        for name in ("convert", "verify", "fold", "inspect", "passes", "report", "doctor")
     )
 
 
-@pytest.mark.parametrize("command", ["convert", "verify", "fold", "inspect", "passes", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["convert", "verify", "fold", "inspect", "passes", "report", "doctor"]
+)
 def test_every_command_has_help(bnexport, command):
     outcome = bnexport(command, "--help")
     assert (outcome.code, outcome.err) == (0, "")

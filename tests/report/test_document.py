@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from json_schema import faults
 from sample_report import check, facts, failed_check, parity
 
 from bnexport.ledger import Ledger
 from bnexport.report import OutputFile, document, dumps, ledger_json, versions, write_report
+from bnexport.report.form import faults
 
 SCHEMA = json.loads(resources.files("bnexport.report").joinpath("schema.json").read_text())
 FAILED = facts(parity=parity(failed_check()))

@@ -1,6 +1,6 @@
 import pytest
 
-from bnexport.cli.printable import printable
+from bnexport.printable import printable
 
 
 @pytest.mark.parametrize(
