@@ -13,7 +13,7 @@ from bnexport.errors import ExportError
 from bnexport.events import Event, Observer, silent
 from bnexport.health import BatchNormFacts
 from bnexport.ledger import Ledger, LedgerRow
-from bnexport.passes.graphs import Fate, kind_of, module_of, pipeline
+from bnexport.passes.graphs import Fate, kind_of, module_of, pipeline, stamp, unstamp
 from bnexport.passes.graphs.simplify import weight_bytes
 from bnexport.report.document import PassRun
 
@@ -54,6 +54,7 @@ def rewrite(
     fates: dict[str, Fate] = {}
     reached = {module_of(node) for node in _nodes(model)}
     runs: list[PassRun] = []
+    stamp(model)
     for step in pipeline(
         lambda fate: fates.update({fate.value: fate}), fold=fold, simplify=simplify
     ):
@@ -71,6 +72,7 @@ def rewrite(
         runs.append(run)
         change = f"{before} -> {run.nodes_after} nodes" if run.modified else "nothing to do"
         observe(Event("rewrite", "step", f"{run.name}: {change}", run.seconds))
+    unstamp(model)
     check(model)
     if not fold:
         fates = _unfolded(model)

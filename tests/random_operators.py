@@ -468,6 +468,22 @@ def shaped_alike(g: Sketch, x: str) -> str:
     return g.node(g.pick(["Add", "Mul", "Max"]), x, spread)
 
 
+@operator(3)
+def preactivated(g: Sketch, x: str) -> list[str]:
+    """A BatchNorm before a Conv that pads, on a stream that goes on in a sum: the other side has one source with it."""
+    need(len(g.shape(x)) == 4)
+    channels = g.pick([1, 2, 4])
+    both = g.node("Conv", x, g.numbers(2 * channels, g.shape(x)[1], 1, 1))
+    stream, beside = g.node("Split", both, outputs=2, axis=1, num_outputs=2)
+    if g.chance(0.5):
+        stream = g.node("MaxPool", stream, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    weight = g.numbers(channels, channels, 3, 3)
+    onward = g.node("Conv", batch_norm(g, stream), weight, pads=[1, 1, 1, 1])
+    beside = g.pick([beside, beside, g.pick(fellows(g, stream, None))])
+    added = g.node(g.pick(["Add", "Sub"]), *g.pick([(stream, beside), (beside, stream)]))
+    return [onward, added]
+
+
 @operator(2)
 def dense(g: Sketch, x: str) -> list[str]:
     """Two normalised readings of one value, as DenseNet has them."""

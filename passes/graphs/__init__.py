@@ -14,7 +14,7 @@ from bnexport.passes.graphs.fate import Fate
 from bnexport.passes.graphs.fold import Fold
 from bnexport.passes.graphs.fold_batch_norm import FoldBatchNorm
 from bnexport.passes.graphs.merge_branches import MergeBranches
-from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of
+from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of, stamp, unstamp
 from bnexport.passes.graphs.narrow_conv import NarrowConv
 from bnexport.passes.graphs.shapes import InferShapes, NameBatch
 from bnexport.passes.graphs.simplify import Simplify
@@ -37,6 +37,8 @@ __all__ = [
     "kind_of",
     "module_of",
     "pipeline",
+    "stamp",
+    "unstamp",
 ]
 
 

@@ -155,6 +155,8 @@ def _read_batch_norm(node: ir.Node) -> tuple[int, ChannelAffine] | str:
     if not all(map(is_constant, parameters)):
         return "a parameter is not constant"
     gamma, beta, mean, var = map(array, parameters)
+    if gamma.ndim != 1:  # spatial=0, before opset 9: each element of a sample has its own
+        return "it normalises each element by itself"
     epsilon = node.attributes.get_float("epsilon", 1e-5)
     with np.errstate(all="ignore"):
         scale = gamma / np.sqrt(var + epsilon)

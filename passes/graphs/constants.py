@@ -7,6 +7,7 @@ a transposed Linear, a hand-written scale) as small graphs; none of them could b
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 import onnx_ir as ir
@@ -21,6 +22,11 @@ __all__ = ["FoldConstants"]
 # these, a ConstantOfShape could ask for more memory than the model itself.
 LARGEST_INPUT = 1 << 31
 LARGEST_OUTPUT = 1 << 28
+
+# As much of a constant may be written out where it was written shortly: repeated, or in integers.
+LARGEST_GROWN = 1 << 18
+GROWING = ("Cast", "Expand", "Tile")
+RANDOM = ("Bernoulli", "Multinomial")  # the library knows the others
 
 FURTHEST = 2**31 - 1  # as an end, past every axis
 
@@ -41,6 +47,7 @@ class FoldConstants(GraphPass):
                 onnx_shape_inference=False,
                 input_size_limit=LARGEST_INPUT,
                 output_size_limit=LARGEST_OUTPUT,
+                should_fold=_worth_it,
             )
         finally:
             noisy.setLevel(level)
@@ -52,6 +59,26 @@ class FoldConstants(GraphPass):
         _lay_out(model)
         changed = [result.modified, lifted.modified, identities, unused.modified]
         return ir.passes.PassResult(model, any(changed))
+
+
+def _worth_it(node: ir.Node) -> bool | None:
+    """Not what each run draws anew, nor what takes much room in the file and no time to compute; else as usual."""
+    if node.domain or node.op_type in RANDOM:
+        return False if node.op_type in RANDOM else None
+    numbers = [value.const_value for value in node.inputs if value is not None]
+    if node.op_type not in GROWING or not numbers or any(each is None for each in numbers):
+        return None
+    first, *rest = [each.numpy() for each in numbers if each is not None]
+    match node.op_type:
+        case "Cast":
+            size = first.size if first.dtype.kind in "iu" else 0
+        case "Expand":
+            size = (
+                math.prod(np.broadcast_shapes(first.shape, tuple(map(int, rest[0])))) - first.size
+            )
+        case _:
+            size = first.size * math.prod(map(int, rest[0])) - first.size
+    return False if size > LARGEST_GROWN else None
 
 
 def _drop_identities(model: ir.Model) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.graph import Array, array, is_constant
+from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
 from bnexport.passes.graphs.plan import Absorbed, Constants
 
 __all__ = ["absorb", "absorb_forward"]
@@ -48,9 +48,24 @@ def absorb_forward(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed
     left = [label for label in labels if label in result]
     if not set(given) <= {*labels, *result} or len(left) != 1:
         return "its shift would not be one number a channel behind the Einsum"
+    if not _summed_in_full(node, index, labels, given):
+        return "the Einsum behind it broadcasts its constant"
     shifted = _spread(affine.shift, labels, given, affine) * array(_constant(node, side))
     axes = tuple(axis for axis, label in enumerate(labels) if label not in result)
     return {side: scaled}, (result.index(left[0]), shifted.sum(axes))
+
+
+def _summed_in_full(node: ir.Node, index: int, labels: str, given: str) -> bool:
+    """Whether the constant has every number that is summed: one of size 1 stands for as many as the other has."""
+    source, constant = node.inputs[index], array(_constant(node, 1 - index)).shape
+    shape = sizes(source) if source is not None else None
+    if shape is None:
+        return False
+    return all(
+        shape[given.index(label)] == size
+        for label, size in zip(labels, constant, strict=True)
+        if label in given
+    )
 
 
 def _parse(node: ir.Node, side: int) -> tuple[str, str, str] | None:

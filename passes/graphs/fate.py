@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from bnexport.passes.graphs.naming import kind_of, module_of
+from bnexport.passes.graphs.naming import ORIGIN, kind_of, module_of
 
 __all__ = ["Fate", "fate_of", "place_of"]
 
@@ -25,9 +25,11 @@ class Fate:
 
 
 def fate_of(node: ir.Node, fate: str, into: str = "", reason: str = "") -> Fate:
-    """The fate of ``node``, by the name of what it computes."""
-    value = node.outputs[0].name or ""
-    return Fate(value, module_of(node), kind_of(node), node.op_type, fate, into, reason)
+    """The fate of ``node``, or of the BatchNormalization of which it is what is left."""
+    value, operator = node.outputs[0].name or "", node.op_type
+    if ORIGIN in node.metadata_props:
+        value, operator = node.metadata_props[ORIGIN], "BatchNormalization"
+    return Fate(value, module_of(node), kind_of(node), operator, fate, into, reason)
 
 
 def place_of(node: ir.Node) -> str:

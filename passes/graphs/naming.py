@@ -6,10 +6,21 @@ import ast
 
 import onnx_ir as ir
 
-__all__ = ["KIND", "MODULE", "Names", "adopt_names", "kind_of", "module_of"]
+__all__ = [
+    "KIND",
+    "MODULE",
+    "ORIGIN",
+    "Names",
+    "adopt_names",
+    "kind_of",
+    "module_of",
+    "stamp",
+    "unstamp",
+]
 
 MODULE = "bnexport.module"
 KIND = "bnexport.class"
+ORIGIN = "bnexport.origin"  # of a BatchNormalization, while it is rewritten
 SCOPES = "pkg.torch.onnx.name_scopes"
 CLASSES = "pkg.torch.onnx.class_hierarchy"
 
@@ -43,6 +54,22 @@ def module_of(node: ir.Node) -> str:
 def kind_of(node: ir.Node) -> str:
     """The class of that module; empty where none is known."""
     return node.metadata_props.get(KIND, "")
+
+
+def stamp(model: ir.Model) -> None:
+    """Mark each BatchNormalization by its result: names of values move as nodes disappear.
+
+    What takes its place in part bears the mark on.
+    """
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        if node.op_type == "BatchNormalization" and not node.domain:
+            node.metadata_props[ORIGIN] = node.outputs[0].name or ""
+
+
+def unstamp(model: ir.Model) -> None:
+    """Take the marks away."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        node.metadata_props.pop(ORIGIN, None)
 
 
 def adopt_names(model: ir.Model, prefix: str) -> None:

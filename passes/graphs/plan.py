@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
 from bnexport.passes.graphs.biased import add_bias, leaves_add
-from bnexport.passes.graphs.graph import Array, bypass, set_constant
+from bnexport.passes.graphs.graph import Array, bypass, readers, set_constant
 from bnexport.passes.graphs.naming import Names
 
 __all__ = ["Absorbed", "Constants", "Plan", "Step", "absorbed", "appended", "composed"]
@@ -20,6 +20,8 @@ Constants = dict[int, Array]
 # What an operator without a bias leaves to an Add behind it: along which axis of its output, what.
 Absorbed = tuple[Constants, tuple[int, Array] | None] | str
 
+LARGEST_GROWN = 1 << 16  # numbers that a constant may become where it was fewer
+LARGEST_COPY = 1 << 22  # numbers of a constant that another operator reads, too
 LARGEST_ROUNDING = 4.0  # of a row of a weight, in the unit roundoff of its type
 
 
@@ -91,22 +93,48 @@ def appended(node: ir.Node, vector: Array, axis: int | None) -> Plan:
 
 def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | str:
     """Give the node constants of its own, in the types of the old ones, where they can hold them."""
-    first = node.inputs[next(iter(new))]
-    if first is None or first.dtype is None:
+    likes = _types(node, new)
+    if likes is None:
         return "the type of its weight is not known"
-    like = first.dtype
     for index, numbers in new.items():
         role = "weight" if index == 1 else "constant"
-        if loss := _loss(numbers, like):
-            return f"the folded {role} would {loss} {like.name.lower()}"
+        if obstacle := _grows(node, index, numbers):
+            return obstacle
+        if loss := _loss(numbers, likes[index]):
+            return f"the folded {role} would {loss} {likes[index].name.lower()}"
     if node.op_type not in ("Add",) and not _needs_bias(node, new):
         new.pop(2, None)
 
     def edit(names: Names) -> None:
         for index, numbers in new.items():
-            set_constant(node, index, numbers, like, names)
+            set_constant(node, index, numbers, likes[index], names)
 
     return Plan((edit,), (node,) if counts else (), (), (node,))
+
+
+def _grows(node: ir.Node, index: int, new: Array) -> str:
+    """What would make the file much larger to save one operator."""
+    old = node.inputs[index] if index < len(node.inputs) else None
+    if old is None or old.const_value is None:
+        return ""
+    size = old.const_value.size
+    if new.size > max(size, LARGEST_GROWN):
+        return f"a constant of the {node.op_type} would grow to {new.size} numbers"
+    if size > LARGEST_COPY and len(readers(old)) > 1:
+        return (
+            f"the {node.op_type} shares a constant of {size} numbers, which it would need a copy of"
+        )
+    return ""
+
+
+def _types(node: ir.Node, new: Constants) -> dict[int, ir.DataType] | None:
+    """Each operand's own, for a BatchNormalization may mix two; of one that is not there yet, the first one's."""
+    old = {index: node.inputs[index] for index in new if index < len(node.inputs)}
+    types = {index: value.dtype for index, value in old.items() if value is not None}
+    first = types.get(next(iter(new)))
+    if first is None:
+        return None
+    return {index: types.get(index) or first for index in new}
 
 
 def _loss(numbers: Array, like: ir.DataType) -> str:

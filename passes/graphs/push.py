@@ -116,7 +116,11 @@ class _Walk:
         if isinstance(ways, str):
             return ways
         step = ways[self.picks.pick(len(ways))]
-        self.plan += Plan(touched=(node,)) + step.plan
+        # Undoing may have come here by another way, and changed the node.
+        plan = self.plan.beside(Plan(touched=(node,)) + step.plan)
+        if isinstance(plan, str):
+            return plan
+        self.plan = plan
         asking = step.through or node
         obstacles = [self.ask(asking, index, affine) for index, affine in step.onward]
         return next(filter(None, obstacles), "")

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bnexport.passes.graphs.naming import KIND, MODULE
+from bnexport.passes.graphs.naming import KIND, MODULE, ORIGIN
 
 __all__ = ["Simplify"]
 
@@ -86,4 +86,4 @@ def _restore_origins(simplified: ir.Model, model: ir.Model) -> None:
     }
     for node in ir.traversal.RecursiveGraphIterator(simplified.graph):
         found = origins.get(node.outputs[0].name, {})
-        node.metadata_props.update({k: v for k, v in found.items() if k in (MODULE, KIND)})
+        node.metadata_props.update({k: v for k, v in found.items() if k in (MODULE, KIND, ORIGIN)})

@@ -69,6 +69,13 @@ GRAPHS = {
         "  a = Unsqueeze (x, o)  y = Mul (a, k) }",
         {"k": (4,)},
     ),
+    "what_is_undone_passes_the_split_that_the_shift_comes_to": (
+        "(float[N,4,8,8] x) => (float[N,C,H,K] y, float[N,D,I,J] z) "
+        "{ w = Conv <pads=[1,1,1,1]> (x, W)  a, q = Split <axis=1, num_outputs=2> (w)"
+        "  u = MaxPool <kernel_shape=[3,3], pads=[1,1,1,1]> (a)"
+        "  n = BatchNormalization (u, g, b, m, v)  y = Conv <pads=[1,1,1,1]> (n, W2)  z = Add (u, q) }",
+        {"W": (8, 4, 3, 3), "W2": (4, 4, 3, 3), **BN},
+    ),
     "gemm_that_ignores_a_bias": (
         "(float[N,5] x) => (float[N,4] y) { s = Gemm <beta=0.0> (x, W)  "
         "y = BatchNormalization (s, g, b, m, v) }",
@@ -128,6 +135,41 @@ def test_a_gemm_that_must_have_a_bias_keeps_its_zeros():
     zeros = ir.tensor(np.zeros(6, np.float32), name="c")
     model.graph.initializers["c"].const_value = zeros
     assert not DropZeroBias()(model).modified
+
+
+def test_a_batch_norm_of_a_value_without_a_shape_leaves_no_operator_that_could_not_be_typed():
+    text = (
+        "(float[N,4,8,8] x, int64[K] t) => (float[N,C,H,W] y) "
+        "{ r = Reshape (x, t)  s = BatchNormalization (r, g, b, m, v)  y = Conv <pads=[1,1,1,1]> (s, W) }"
+    )
+    model = graph(text, W=(4, 4, 3, 3), **BN)
+    FoldBatchNorm()(model)
+    assert [node.op_type for node in model.graph] == ["Reshape", "BatchNormalization", "Conv"]
+
+
+def test_a_batch_norm_that_mixes_two_types_keeps_both():
+    text = "(float16[N,4,8,8] x) => (float16[N,4,8,8] y) { q = Sigmoid (x)  s = Mul (q, k)  " + NORM
+    before, model = (graph(text, "float16", k=(4, 1, 1), **BN) for _ in range(2))
+    for each in (before, model):
+        for name in ("m", "v"):
+            wide = each.graph.initializers[name]
+            wide.const_value = ir.tensor(wide.const_value.numpy().astype(np.float32), name=name)
+            wide.dtype = ir.DataType.FLOAT
+    FoldBatchNorm()(model)
+    assert [node.op_type for node in model.graph] == ["Sigmoid", "BatchNormalization"]
+    x = feeds(before, 2)
+    np.testing.assert_allclose(run(model, x)[0], run(before, x)[0], rtol=2e-3, atol=2e-3)
+
+
+def test_a_batch_norm_with_a_mean_for_each_element_stays():
+    text = (
+        "(float[2,4,4,4] x) => (float[2,4,4,4] y) "
+        "{ a = Conv (x, W)  y = BatchNormalization <spatial=0> (a, g, b, m, v) }"
+    )
+    planes = dict.fromkeys(("g", "b", "m", "v"), (4, 4, 4))
+    model = old(text, 7, W=(4, 4, 1, 1), **planes)
+    FoldBatchNorm()(model)
+    assert [node.op_type for node in model.graph] == ["Conv", "BatchNormalization"]
 
 
 def test_a_batch_norm_that_returns_its_statistics_is_training():
