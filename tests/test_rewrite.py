@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
+import onnx_ir as ir
 import pytest
+from fuzz import draw
 from graph_text import graph, ops
 
 from bnexport.errors import ExportError
@@ -48,6 +52,23 @@ def test_the_ledger_has_a_row_for_each_module():
     assert (rows["last"].fate, bool(rows["last"].reason)) == ("kept", True)
     assert rows["head.bn"].fate == "unused"
     assert str(result.ledger) == "3 BatchNorm: 1 absorbed, 1 kept, 1 unused"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_batch_norm_of_a_file_has_a_row_of_its_own(seed):
+    model = ir.from_proto(draw(random.Random(seed)).model())
+    there = [node for node in model.graph if node.op_type == "BatchNormalization"]
+    names = [node.outputs[0].name for node in there]
+    rows = [row.name for row in rewrite(model, simplify=False).ledger.rows]
+    assert set(names) <= set(
+        rows
+    )  # one that was written by hand may have become a BatchNormalization
+    assert len(set(rows)) == len(rows)
+
+
+def test_the_marks_that_tell_batch_norms_apart_are_not_published():
+    model = rewrite(two(), simplify=False).model
+    assert not [n for n in model.graph if "bnexport.origin" in n.metadata_props]
 
 
 def test_what_is_kept_is_in_the_graph_and_nothing_else():

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from bnexport.passes.graphs.graph import Indices, sizes
+from bnexport.passes.graphs.graph import Indices, alike, same_size, sizes
 
 __all__ = ["shuffle_before", "shuffle_behind"]
 
@@ -38,7 +38,7 @@ def shuffle_behind(first: ir.Node) -> tuple[ir.Node, Indices] | None:
 def _order(first: ir.Node, turn: ir.Node, last: ir.Node) -> Indices | None:
     source, result = first.inputs[0], last.outputs[0]
     inner, shape = sizes(first.outputs[0]), sizes(result)
-    if source is None or source.shape is None or source.shape != result.shape:
+    if source is None or not alike(source, result):
         return None
     if inner is None or shape is None or len(shape) < 2 or shape[1] is None:
         return None
@@ -47,12 +47,19 @@ def _order(first: ir.Node, turn: ir.Node, last: ir.Node) -> Indices | None:
     rest = list(range(factors + 1, len(inner)))
     if not factors or perm[0] != 0 or perm[factors + 1 :] != rest:
         return None
-    if math.prod(size or 0 for size in inner[factors + 1 :]) != math.prod(
-        size or 0 for size in shape[2:]
-    ):
+    if not _keeps_places(first.outputs[0], result, factors):
         return None
     grid = np.arange(shape[1]).reshape([size or 0 for size in inner[1 : factors + 1]])
     return grid.transpose([axis - 1 for axis in perm[1 : factors + 1]]).reshape(-1)
+
+
+def _keeps_places(split: ir.Value, whole: ir.Value, factors: int) -> bool:
+    """Whether only the channels are split: batch and places stay as they are, or become one axis of as many."""
+    inner, shape = split.shape or (), whole.shape or ()
+    if all(isinstance(size, int) for size in (*inner[1:], *shape[1:])):
+        return math.prod(inner[1:]) == math.prod(shape[1:])
+    rest = [*inner[:1], *inner[factors + 1 :]], [*shape[:1], *shape[2:]]
+    return len(rest[0]) == len(rest[1]) and all(map(same_size, *rest))
 
 
 def _factors(inner: tuple[int | None, ...], channels: int) -> int:

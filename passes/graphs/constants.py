@@ -25,8 +25,10 @@ LARGEST_OUTPUT = 1 << 28
 
 # As much of a constant may be written out where it was written shortly: repeated, or in integers.
 LARGEST_GROWN = 1 << 18
+LARGEST_COPY = 1 << 22  # numbers of a constant that another operator reads, too
+COPYING = ("Cast", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 GROWING = ("Cast", "Expand", "Tile")
-RANDOM = ("Bernoulli", "Multinomial")  # the library knows the others
+RANDOM = ("Bernoulli", "Dropout", "Multinomial")  # the library knows the others
 
 FURTHEST = 2**31 - 1  # as an end, past every axis
 
@@ -65,7 +67,10 @@ def _worth_it(node: ir.Node) -> bool | None:
     """Not what each run draws anew, nor what takes much room in the file and no time to compute; else as usual."""
     if node.domain or node.op_type in RANDOM:
         return False if node.op_type in RANDOM else None
-    numbers = [value.const_value for value in node.inputs if value is not None]
+    given = [value for value in node.inputs if value is not None]
+    if node.op_type in COPYING and any(map(_is_large_and_shared, given)):
+        return False
+    numbers = [value.const_value for value in given]
     if node.op_type not in GROWING or not numbers or any(each is None for each in numbers):
         return None
     first, *rest = [each.numpy() for each in numbers if each is not None]
@@ -79,6 +84,11 @@ def _worth_it(node: ir.Node) -> bool | None:
         case _:
             size = first.size * math.prod(map(int, rest[0])) - first.size
     return False if size > LARGEST_GROWN else None
+
+
+def _is_large_and_shared(value: ir.Value) -> bool:
+    tensor = value.const_value
+    return tensor is not None and tensor.size > LARGEST_COPY and len(value.uses()) > 1
 
 
 def _drop_identities(model: ir.Model) -> bool:

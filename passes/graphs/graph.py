@@ -93,6 +93,18 @@ def sizes(value: ir.Value) -> tuple[int | None, ...] | None:
     return tuple(size if isinstance(size, int) else None for size in value.shape)
 
 
+def alike(a: ir.Value, b: ir.Value) -> bool:
+    """Whether both are known to have the same sizes."""
+    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+        return False
+    return all(map(same_size, a.shape, b.shape))
+
+
+def same_size(a: int | ir.SymbolicDim, b: int | ir.SymbolicDim) -> bool:
+    """Two sizes that are not known, and have no name, may be any two."""
+    return bool(a == b) and (isinstance(a, int) or a.value is not None)
+
+
 def has_axis(value: ir.Value, whole: ir.Value, axis: int | None) -> bool:
     """Whether ``value``, an operand of ``whole``, has ``axis`` in full; it may broadcast along others."""
     if axis is None:

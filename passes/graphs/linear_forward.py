@@ -76,14 +76,14 @@ def matmul(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:
     rank = len(shape)
     if w.ndim != 2 or rank < 2:
         return "the constant of the MatMul behind it is no matrix"
-    summed, kept = (rank - 1, rank - 1) if index == 0 else (rank - 2, rank - 2)
+    summed = rank - 1 if index == 0 else rank - 2  # where the result has the constant's other axis
     vectors = affine.along(summed, w.shape[0] if index == 0 else w.shape[1])
     if vectors is None:
         return "it runs along another axis than the MatMul sums over"
     s, t = vectors
     if index == 0:
-        return {1: w * s[:, None]}, (kept, t @ w)
-    return {0: w * s[None, :]}, (kept, w @ t)
+        return {1: w * s[:, None]}, (summed, t @ w)
+    return {0: w * s[None, :]}, (summed, w @ t)
 
 
 def conv_transpose(node: ir.Node, index: int, affine: ChannelAffine) -> Absorbed:

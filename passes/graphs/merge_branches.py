@@ -21,7 +21,7 @@ from bnexport.passes.graphs.affine import ChannelAffine, read
 from bnexport.passes.graphs.branch import Branch, of_affine, of_conv
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.fate import Fate, fate_of, place_of
-from bnexport.passes.graphs.graph import bypass, operands
+from bnexport.passes.graphs.graph import alike, bypass, operands
 from bnexport.passes.graphs.naming import Names
 from bnexport.passes.graphs.plan import Plan, absorbed
 
@@ -93,9 +93,9 @@ def _summands(node: ir.Node, index: int) -> Iterator[tuple[ir.Node, int]]:
     yield node, index
     value = operands(node)[index]
     inner = _alone(value, node)
-    if inner is None or inner.op_type != "Add" or inner.domain or value.shape is None:
+    if inner is None or inner.op_type != "Add" or inner.domain:
         return
-    if len(operands(inner)) == 2 and all(each.shape == value.shape for each in operands(inner)):
+    if len(operands(inner)) == 2 and all(alike(each, value) for each in operands(inner)):
         yield from _summands(inner, 0)
         yield from _summands(inner, 1)
 
@@ -115,8 +115,7 @@ def _of_other(value: ir.Value, reader: ir.Node, conv: ir.Node) -> Branch | None:
     found = read(node)
     if found is None or isinstance(found, str) or node.inputs[found[0]] is not source:
         return None
-    same = node.outputs[0].shape is not None and node.outputs[0].shape == source.shape
-    return of_affine(source, found[1], group) if same else None
+    return of_affine(source, found[1], group) if alike(node.outputs[0], source) else None
 
 
 def _alone(value: ir.Value, reader: ir.Node) -> ir.Node | None:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine, elementwise, read
 from bnexport.passes.graphs.contract import GraphPass
-from bnexport.passes.graphs.graph import array, integers, is_constant, operands, sizes
+from bnexport.passes.graphs.graph import array, integers, is_constant, operands, same_size, sizes
 from bnexport.passes.graphs.linear import fixed, vector
 from bnexport.passes.graphs.linear_forward import pads
 from bnexport.passes.graphs.naming import Names
@@ -89,7 +89,8 @@ def _widened(node: ir.Node) -> tuple[ir.Value, ChannelAffine] | None:
     others = [axis for axis in range(len(shape)) if axis != 1]
     repeats = integers(node, 1) if node.op_type == "Tile" else None
     same = [
-        repeats[axis] == 1 if repeats else source.shape[axis] == result[axis] for axis in others
+        repeats[axis] == 1 if repeats else same_size(source.shape[axis], result[axis])
+        for axis in others
     ]
     if shape[1] != 1 or not all(same):
         return None

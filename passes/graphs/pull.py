@@ -57,9 +57,10 @@ class _Walk:
         return self.run(self.give_all(value, affine))
 
     def from_reader(self, reader: ir.Node, index: int, affine: ChannelAffine) -> Plan | str:
-        return self.run(self.give(reader, index, affine))
+        self.give(reader, index, affine)
+        return self.run()
 
-    def run(self, obstacle: str) -> Plan | str:
+    def run(self, obstacle: str = "") -> Plan | str:
         while self.waiting and not obstacle:
             obstacle = self.visit(heapq.heappop(self.waiting)[1])
         return obstacle or self.plan
@@ -71,18 +72,14 @@ class _Walk:
         if value.is_graph_output():
             return "its result is an output of the model"
         for reader, index in readers(value):
-            if obstacle := self.give(reader, index, affine):
-                return obstacle
+            self.give(reader, index, affine)
         return ""
 
-    def give(self, reader: ir.Node, index: int, affine: ChannelAffine) -> str:
+    def give(self, reader: ir.Node, index: int, affine: ChannelAffine) -> None:
         """Note what ``reader`` is to take its input ``index`` for."""
-        if reader not in self.order:
-            return f"the {reader.op_type} behind it lies inside a subgraph"
         if reader not in self.given:
             heapq.heappush(self.waiting, (self.order[reader], reader))
         self.given.setdefault(reader, {})[index] = affine
-        return ""
 
     def visit(self, node: ir.Node) -> str:
         """Have ``node`` pass on what it is given."""
@@ -199,7 +196,7 @@ def _concat(node: ir.Node, given: Given) -> Steps:
     if isinstance(found, str):
         return found
     axis, parts = found
-    total = int(parts[-1][-1]) + 1 if len(parts[-1]) else 0
+    total = sum(map(len, parts))
     scale, shift = np.ones(total), np.zeros(total)
     for index, affine in given.items():
         vectors = affine.along(axis, len(parts[index]))

@@ -148,7 +148,8 @@ class _Walk:
         if bool(np.any(affine.scale == 0)):
             return "a scale of 0 cannot be undone for another reader"
         plan = self.plan + Plan(touched=(root,))
-        for reader, index in silent:
+        # Those that refuse at once come first; a BatchNorm takes up any inverse.
+        for reader, index in sorted(silent, key=lambda use: use[0].op_type == "BatchNormalization"):
             back = pull_into(reader, index, affine.inverse(), self.order)
             if isinstance(back, str):
                 back = self.balanced(reader, index, affine) or back

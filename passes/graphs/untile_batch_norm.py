@@ -11,7 +11,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bnexport.passes.graphs.contract import GraphPass
-from bnexport.passes.graphs.graph import bypass, is_constant, sizes
+from bnexport.passes.graphs.graph import alike, bypass, is_constant, sizes
 
 __all__ = ["UntileBatchNorm"]
 
@@ -38,7 +38,7 @@ def _untile(node: ir.Node) -> bool:
     if source is None or source.shape is None or after.op_type != "Reshape":
         return False
     whole, there = sizes(source) or (), sizes(wide.outputs[0]) or ()
-    if there[2:] != whole[2:] or None in whole[1:] or after.outputs[0].shape != source.shape:
+    if there[2:] != whole[2:] or None in whole[1:] or not alike(after.outputs[0], source):
         return False
     if any(value is None or sizes(value) != (whole[1],) for value in parameters):
         return False

@@ -8,7 +8,15 @@ import onnx_ir as ir
 import pytest
 from graph_text import HEAD, feeds, graph, run
 
-from bnexport.passes.graphs import DropZeroBias, FoldBatchNorm
+from bnexport.passes.graphs import (
+    DropZeroBias,
+    FoldBatchNorm,
+    FoldConstants,
+    InferShapes,
+    NameBatch,
+    pipeline,
+)
+from bnexport.passes.graphs.simplify import weight_bytes
 
 IMAGE = "(float[N,4,8,8] x) => (float[N,C,H,K] y) "
 BN = {"g": (4,), "b": (4,), "m": (4,), "v": (4,)}
@@ -76,6 +84,11 @@ GRAPHS = {
         "  n = BatchNormalization (u, g, b, m, v)  y = Conv <pads=[1,1,1,1]> (n, W2)  z = Add (u, q) }",
         {"W": (8, 4, 3, 3), "W2": (4, 4, 3, 3), **BN},
     ),
+    "an_einsum_whose_constant_stands_for_several": (
+        "(float[N,4,6] x) => (float[N,L,K] y) { a = Sigmoid (x)  n = Mul (a, k)  s = Add (n, c)"
+        '  y = Einsum <equation="bld,de->ble"> (s, W) }',
+        {"k": (1,), "c": (1,), "W": (1, 5)},
+    ),
     "gemm_that_ignores_a_bias": (
         "(float[N,5] x) => (float[N,4] y) { s = Gemm <beta=0.0> (x, W)  "
         "y = BatchNormalization (s, g, b, m, v) }",
@@ -107,6 +120,92 @@ def test_a_default_that_a_caller_may_replace_is_not_a_constant():
     before = graph(text, W=(4, 4, 3, 3), **BN)
     x = feeds(before, 2) | {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)}
     np.testing.assert_allclose(run(model, x)[0], run(before, x)[0], rtol=1e-4, atol=1e-4)
+
+
+SHUFFLE = (
+    "(float[2,4,?,8] x) => (float[2,4,?,8] y) <float[2,4,?,8] c, float[4,2,2,?,8] a, "
+    "float[4,2,2,?,8] t, float[2,4,?,8] d> { c = Conv (x, W)  i = Constant <value = int64[5] {4,2,2,-1,8}> ()"
+    "  a = Reshape (c, i)  t = Transpose <perm=[0,2,1,3,4]> (a)"
+    "  o = Constant <value = int64[4] {2,4,-1,8}> ()  d = Reshape (t, o)  y = Mul (d, k) }"
+)
+WIDENED = (
+    "(float[1,1,?,?] x, int64[4] s) => (float[1,4,?,?] y) <float[1,3,?,?] e> "
+    "{ e = Expand (x, s)  y = Conv (e, W) }"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "constants", "inputs"),
+    [
+        (SHUFFLE, {"W": (4, 4, 1, 1), "k": (4, 1, 1)}, {"x": np.ones((2, 4, 6, 8), np.float32)}),
+        (
+            WIDENED,
+            {"W": (4, 3, 3, 3)},
+            {"x": np.ones((1, 1, 1, 1), np.float32), "s": np.array([1, 3, 8, 8])},
+        ),
+    ],
+    ids=["shuffle", "widened"],
+)
+def test_two_sizes_that_nobody_knows_may_differ(text, constants, inputs):
+    """As a file may state them; inference would have named them."""
+    proto = onnx.parser.parse_model(HEAD + text)
+    draw = np.random.default_rng(0)
+    for name, shape in constants.items():
+        numbers = draw.standard_normal(shape).astype(np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(numbers, name))
+    before, model = ir.from_proto(proto), ir.from_proto(proto)
+    for each in pipeline(lambda fate: None, simplify=False):
+        if not isinstance(each, InferShapes | NameBatch):
+            model = each(model).model
+    x = {name: draw.standard_normal(a.shape).astype(a.dtype) + a for name, a in inputs.items()}
+    x |= {"s": inputs["s"]} if "s" in inputs else {}
+    np.testing.assert_allclose(run(model, x)[0], run(before, x)[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "constants", "left"),
+    [
+        (
+            "(float[N,600,600] x) => (float[N,600,600] y) "
+            "{ i = Constant <value = int64[2] {600,600}> ()  r = Expand (k, i)  y = Add (x, r) }",
+            {"k": (1,)},
+            ["Expand", "Add"],
+        ),
+        (
+            "(float[N,600,600] x) => (float[N,600,600] y) "
+            "{ i = Constant <value = int64[2] {600,600}> ()  r = Tile (k, i)  y = Add (x, r) }",
+            {"k": (1, 1)},
+            ["Tile", "Add"],
+        ),
+        (
+            "(int64[N,4] i, float[N,512] h) => (float[N,4,512] y, float[N,C] z) "
+            "{ a = Gather (T, i)  y = Mul (a, k)  t = Transpose (T)  z = MatMul (h, t) }",
+            {"T": (8200, 512), "k": (1,)},
+            ["Gather", "Mul", "Transpose", "MatMul"],
+        ),
+        (
+            "(float[N,3,34,34] x) => (float[N,64,32,32] y) "
+            "{ c = Conv (x, W)  s = Add (c, k)  y = BatchNormalization (s, g, b, m, v) }",
+            {"W": (64, 3, 3, 3), "k": (1, 1, 32, 33), **dict.fromkeys("gbmv", (64,))},
+            ["Conv", "Add", "BatchNormalization"],
+        ),
+    ],
+    ids=["expanded", "tiled", "a_tied_table", "positions"],
+)
+def test_no_operator_is_saved_by_a_constant_that_is_much_larger(text, constants, left):
+    model = graph(text.replace("34,34", "34,35").replace("32,32", "32,33"), **constants)
+    bytes_before = weight_bytes(model)
+    for each in (FoldConstants(), FoldBatchNorm()):
+        each(model)
+    assert [node.op_type for node in model.graph if node.op_type != "Constant"] == left
+    assert weight_bytes(model) <= bytes_before
+
+
+def test_what_each_run_draws_anew_is_no_constant():
+    text = "(float[N,4] x) => (float[N,4] y) { r = Bernoulli (v)  y = Add (x, r) }"
+    model = graph(text, v=(1, 4))
+    FoldConstants()(model)
+    assert [node.op_type for node in model.graph] == ["Bernoulli", "Add"]
 
 
 def old(text: str, opset: int, **shapes: tuple[int, ...]) -> ir.Model:
