@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.affine import ChannelAffine
-from bnexport.passes.graphs.graph import integers, is_constant, is_read, sizes
+from bnexport.passes.graphs.graph import array, integers, is_constant, is_read, sizes
 
 __all__ = [
     "average_pool",
@@ -130,7 +130,7 @@ def pad(node: ir.Node, affine: ChannelAffine) -> ChannelAffine | str:
     if node.attributes.get_string("mode", "constant") != "constant":
         return affine
     value = node.inputs[2] if len(node.inputs) > 2 else None
-    if value is not None and not (is_constant(value) and _zero(value)):
+    if value is not None and not (is_constant(value) and not np.any(array(value))):
         return "the padded value is not 0"
     return "zeros that are padded in take no shift" if affine.shifts else affine
 
@@ -166,10 +166,6 @@ def _reduced(node: ir.Node) -> set[int] | None:
     if source is None or not axes:
         return None
     return {axis % len(source) for axis in axes}
-
-
-def _zero(value: ir.Value) -> bool:
-    return value.const_value is not None and not np.any(value.const_value.numpy())
 
 
 def _auto_pads(node: ir.Node) -> bool:

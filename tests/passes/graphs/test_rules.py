@@ -129,6 +129,7 @@ MOVES: dict[str, tuple[str, int, str, Shapes]] = {
         {},
     ),
     "mean": (SQUARE, 4, "i = Constant <value = int64[2] {2,3}> ()  y = ReduceMean (x, i)", {}),
+    "mean_over_channels": (SQUARE, 4, "i = Constant <value = int64[1] {1}> ()  y = ReduceMean (x, i)", {}),
     "mean_lost": (
         SQUARE,
         3,
