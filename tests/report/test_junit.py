@@ -1,6 +1,7 @@
 import io
 from xml.etree import ElementTree as ET
 
+import junitparser
 import pytest
 from hostile_report import NAMES, hostile, nothing_compared, plain, verification
 from sample_report import check, facts, failed_check, parity
@@ -74,7 +75,6 @@ def test_any_name_is_well_formed_and_read_back(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_another_reader_takes_it(name):
-    junitparser = pytest.importorskip("junitparser", reason="junitparser is not installed")
     made = junitparser.JUnitXml.fromfile(io.BytesIO(suites(hostile(name)).encode("utf-8")))
     assert sum(suite.failures for suite in made) == 2
 
