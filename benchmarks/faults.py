@@ -10,6 +10,9 @@ A row is a fault, a column a tool; each tool is run on each file. What each is g
     onnxsim      the file: `simplify(..., check_n=3)`
 
 A healthy file comes first, in each form: who calls it broken is of no use. Needs `pip install polygraphy`.
+
+At last the peak memory of a verification of the network at 128 x 128, of a file with one fault, without and
+with the search for the layer, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -178,6 +181,7 @@ def main() -> int:
             if not given.only or any(word in name for word in given.only):
                 rows.append(bench.row(name, form, edit))
                 print(_line(rows[-1]), flush=True)
+        peaks = {} if given.only else memory(Path(folder))
     healthy = [row for row in rows if row["fault"] == "none"]
     faulty = [row for row in rows if row["fault"] != "none"]
     count = {tool: sum(row[tool] == CAUGHT for row in faulty) for tool in TOOLS}
@@ -189,15 +193,52 @@ def main() -> int:
         "false alarms": {t: sum(row[t] == CAUGHT for row in healthy) for t in TOOLS},
         "faults": len(faulty),
         "rows": rows,
+        "bytes at the peak": peaks,
         "versions": versions(),
     }
+    print("bytes at the peak:", peaks)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
     wrong = [
         row["fault"] for row in faulty if row["bnexport"] != CAUGHT or row["right layer"] is False
     ]
+    wrong += ["memory"] * (peaks.get("ratio", 0.0) > 2)
     wrong += ["none" for row in healthy if row["bnexport"] == CAUGHT]
     print("wrong:", wrong)
     return bool(wrong)
+
+
+MEASURED = """
+import resource, sys
+sys.path[:0] = sys.argv[1:3]
+from fault_network import build
+import bnexport
+parity = bnexport.verify(build(), sys.argv[3], inputs=["Nx3x128x128"], batch=(1, 4), locate=sys.argv[4] == "locate")
+assert not parity.ok and bool(parity.origin) == (sys.argv[4] == "locate"), parity.located
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def memory(folder: Path) -> Row:
+    """Bytes of the two verifications."""
+    wide = folder / "wide.onnx"
+    bnexport.convert(build(), wide, inputs=["Nx3x128x128"])
+    model = onnx.load(wide)
+    FOLDED["bias of one channel lost"](model.graph)
+    onnx.save(model, wide)
+    peaks = {}
+    for way in ("plain", "locate"):
+        command = [
+            sys.executable,
+            "-c",
+            MEASURED,
+            str(ROOT),
+            str(ROOT / "benchmarks"),
+            str(wide),
+            way,
+        ]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks[way] = int(run.stdout.split()[-1])
+    return {**peaks, "ratio": round(peaks["locate"] / peaks["plain"], 2)}
 
 
 TOOLS = ("bnexport", "polygraphy", "torch", "onnxsim")

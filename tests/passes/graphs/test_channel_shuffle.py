@@ -36,6 +36,13 @@ def test_a_shuffle():
     assert list(before[1]) == list(behind[1]) == [0, 3, 1, 4, 2, 5]
 
 
+def test_a_shuffle_whose_places_are_one_axis_on_the_way():
+    model = row("N,6,2,2", (0, 2, 3, 4), (0, 2, 1, 3), (0, 6, 2, 2))
+    before = shuffle_before(model.graph.node(-2))
+    assert before is not None
+    assert list(before[1]) == [0, 3, 1, 4, 2, 5]
+
+
 NONE = {
     "another_last_operator": row("N,6,4", (0, 6, 4), (0, 1, 2), (0, 6, 4), last="Relu"),
     "other_channels_before": row("N,3,8", (0, 2, 3, 4), (0, 2, 1, 3), (0, 6, 4)),
