@@ -18,6 +18,7 @@ from bnexport.build import Artifact
 from bnexport.capture import capture
 from bnexport.inputs import Examples
 from bnexport.parity.arrays import Arrays, from_torch
+from bnexport.parity.extremes import extreme_inputs
 from bnexport.parity.graph_side import GraphSide
 from bnexport.parity.localise import common_values, first_wrong
 from bnexport.parity.result import Check, Parity, Wrong
@@ -110,7 +111,9 @@ def _located(
     if model is None:
         return parity
     try:
-        inputs = from_torch(examples.batch(failing[0].batch))
+        first = failing[0]
+        usual = from_torch(examples.batch(first.batch))
+        inputs = extreme_inputs(examples, first.batch).get(first.inputs, usual)
         found = search(GraphSide(model), _opset(model), inputs)
     except RunFailed as failure:
         return replace(parity, located=f"the search for the layer failed: {failure}")

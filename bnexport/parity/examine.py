@@ -12,6 +12,7 @@ import numpy as np
 from bnexport.parity import invariance
 from bnexport.parity.arrays import Arrays
 from bnexport.parity.batch_axis import Mixing
+from bnexport.parity.extremes import LARGE, Extreme
 from bnexport.parity.invariance import Pair
 from bnexport.parity.judge import Subject, Tolerances, failed, judge
 from bnexport.parity.origin import Traceable, finite
@@ -56,6 +57,9 @@ class Examiner:
             with runner:
                 for n in batches:
                     checks += self._batch(runner, n)
+                # Tolerances are given for the usual inputs, and their outputs' size.
+                for extreme in () if self._tolerances else self._trial.extremes:
+                    checks += self._extreme(runner, extreme)
         except RunFailed as failure:
             checks.append(failed(_subject(runner, batches[0], "agreement", _EVERY), str(failure)))
         return self._named(runner, checks)
@@ -108,6 +112,23 @@ class Examiner:
         except RunFailed as failure:
             detail = f"batch {n}: {failure}"
             return [failed(_subject(runner, n, "agreement", _EVERY), detail)]
+
+    def _extreme(self, runner: Runner, extreme: Extreme) -> Iterator[Check]:
+        """Agreement on inputs of another kind."""
+        if extreme.name == LARGE and runner.precision in _REDUCED:
+            return  # half precision ends at 65,504
+        n = min(self._trial.batches)
+        subject = replace(_subject(runner, n, "agreement", _EVERY), inputs=extreme.name)
+        try:
+            outputs = runner.run(extreme.inputs)
+        except RunFailed as failure:
+            yield failed(subject, str(failure))
+            return
+        if len(outputs) != len(self._trial.names):
+            return  # which was told of the usual inputs
+        pairs = zip(self._trial.names, outputs, extreme.truth, extreme.yardsticks, strict=True)
+        for name, output, truth, yardstick in pairs:
+            yield judge(replace(subject, output=name), output, truth, yardstick)
 
     def _agreement(self, runner: Runner, n: int, outputs: Arrays) -> list[Check]:
         names, truth = self._trial.names, self._trial.truth[n]

@@ -29,6 +29,7 @@ class Subject:
 
     Attributes:
         sides: What to call the judged array and the one it is held against.
+        inputs: What it ran on, where that was not the usual.
     """
 
     runtime: str
@@ -37,6 +38,7 @@ class Subject:
     kind: str
     output: str
     sides: tuple[str, str]
+    inputs: str = ""
 
 
 def judge(
@@ -83,6 +85,7 @@ def failed(subject: Subject, detail: str) -> Check:
         detail=detail,
         peak=math.inf,
         ratio=math.inf,
+        inputs=subject.inputs,
     )
 
 
@@ -112,6 +115,7 @@ def _measured(
         peak=gap.peak,
         peak_limit=limits.peak,
         ratio=ratio,
+        inputs=subject.inputs,
     )
 
 

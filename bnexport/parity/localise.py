@@ -56,8 +56,10 @@ def first_wrong(
 
 
 def common_values(a: GraphSide, b: GraphSide) -> list[str]:
-    """The values that have one name, from one operator, in both; in the order of ``b``."""
-    return [name for name in b.makers if name in a.makers and a.operator(name) == b.operator(name)]
+    """The values that have one name, from one operator, in both, and the outputs; in the order of ``b``."""
+    outputs = {*a.outputs} & {*b.outputs}
+    shared = (name for name in b.makers if name in a.makers)
+    return [name for name in shared if name in outputs or a.operator(name) == b.operator(name)]
 
 
 def _comparer(

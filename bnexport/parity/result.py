@@ -33,6 +33,7 @@ class Check:
         peak_limit: What ``peak`` was held against.
         ratio: How much of its limit the worst measure used; passed means 1 or less, infinite means
             that nothing could be measured (another shape, NaN, a runtime that failed).
+        inputs: What the samples were, where they were not those of the examples: ``zeros``.
     """
 
     runtime: str
@@ -50,6 +51,7 @@ class Check:
     peak: float = 0.0
     peak_limit: float = 0.0
     ratio: float = 0.0
+    inputs: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Parity:
             raise ParityFailure("nothing was compared", "no runtime produced an output to judge")
         first, more = self.failures[0], len(self.failures) - 1
         what = f"{first.runtime}: output {first.output!r} at batch {first.batch}"
+        what += f" on {first.inputs}" if first.inputs else ""
         rest = f" (and {more} more failed checks)" if more else ""
         start = f". It starts in {self.located}" if self.origin else ""
         raise ParityFailure(what, first.detail + rest + start)

@@ -11,6 +11,7 @@ import numpy as np
 from bnexport.errors import ParityFailure
 from bnexport.inputs import Examples, InputSpec
 from bnexport.parity.arrays import Arrays, from_torch
+from bnexport.parity.extremes import Extreme, extreme_inputs, extremes
 from bnexport.parity.nudge import nudged
 from bnexport.parity.reference import Reference
 from bnexport.parity.runner import Runner
@@ -35,6 +36,8 @@ class Trial:
         dtypes: That the outputs must have.
         yardsticks: One an output.
         reference: What gave ``truth``.
+        extremes: Other inputs, and what is right on them.
+        left_out: Those on which the model itself gives no numbers.
     """
 
     names: tuple[str, ...]
@@ -46,6 +49,8 @@ class Trial:
     dtypes: tuple[np.dtype[Any], ...]
     yardsticks: tuple[Yardstick, ...]
     reference: Runner
+    extremes: tuple[Extreme, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -67,6 +72,7 @@ def prepare(
         truth = {n: runner.run(arrays) for n, arrays in inputs.items()}
     _check_count(truth[max(batches)], names)
     rounded, tallies = _round(reference, inputs, truth)
+    found, left_out = extremes(reference, extreme_inputs(examples, min(batches)))
     plain = truth if reference.own.precision == "float64" else rounded
     return Trial(
         names=tuple(names),
@@ -78,6 +84,8 @@ def prepare(
         dtypes=tuple(array.dtype for array in plain[max(batches)]),
         yardsticks=tuple(tally.yardstick(reference.rounding.precision) for tally in tallies),
         reference=reference.runner,
+        extremes=found,
+        left_out=left_out,
     )
 
 

@@ -114,7 +114,12 @@ def _tolerances(atol: float | None, rtol: float | None) -> Tolerances | None:
 
 
 def _unasked(trial: Trial, mixes_batch: bool) -> tuple[Skipped, ...]:
-    """Why batch invariance was not looked at."""
+    """What was left out of the trial, and why batch invariance was not looked at."""
+    reason = "the model itself gives NaN or Inf on them, or fails"
+    return (*(Skipped(name, reason) for name in trial.left_out), *_invariance(trial, mixes_batch))
+
+
+def _invariance(trial: Trial, mixes_batch: bool) -> tuple[Skipped, ...]:
     if mixes_batch:
         return (Skipped("batch invariance", "declared: the model mixes samples on purpose"),)
     if any(n > 1 for n in trial.batches):

@@ -52,7 +52,8 @@ def _run(root: ET.Element, run: Run, report: Document) -> None:
 
 
 def _name(check: Document) -> str:
-    return f"{check['output']} at batch {check['batch']}: {check['kind']}"
+    inputs = f" on {check['inputs']}" if check.get("inputs") else ""
+    return f"{check['output']} at batch {check['batch']}{inputs}: {check['kind']}"
 
 
 def _numbers(check: Document) -> list[str]:

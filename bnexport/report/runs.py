@@ -103,6 +103,7 @@ def failures(checks: Iterable[Check]) -> list[Check]:
 def sentence(check: Check) -> str:
     """What one check found; of a failure, what is wrong."""
     where = f"{check['runtime']}, output {check['output']!r} at batch {check['batch']}"
+    where += f" on {check['inputs']}" if check.get("inputs") else ""
     if check["passed"]:
         return f"{where}: {check['detail'] or 'within the limit'}"
     return f"{where} {KINDS.get(check['kind'], check['kind'])}: {check['detail']}"

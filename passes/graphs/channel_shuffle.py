@@ -8,6 +8,7 @@ An affine passes the three in one, permuted as they are; between them it would r
 from __future__ import annotations
 
 import math
+from itertools import zip_longest
 
 import numpy as np
 import onnx_ir as ir
@@ -59,7 +60,7 @@ def _keeps_places(split: ir.Value, whole: ir.Value, factors: int) -> bool:
     if all(isinstance(size, int) for size in (*inner[1:], *shape[1:])):
         return math.prod(inner[1:]) == math.prod(shape[1:])
     rest = [*inner[:1], *inner[factors + 1 :]], [*shape[:1], *shape[2:]]
-    return len(rest[0]) == len(rest[1]) and all(map(same_size, *rest))
+    return all(same_size(a, b) for a, b in zip_longest(*rest, fillvalue=0))
 
 
 def _factors(inner: tuple[int | None, ...], channels: int) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from bnexport.errors import ParityFailure
 from bnexport.inputs import Examples, InputSpec
-from bnexport.parity import Arrays, Reference
+from bnexport.parity import Arrays, Reference, extremes
 from bnexport.parity.trial import prepare
 from bnexport.parity.yardstick import NUDGES
 
@@ -36,8 +36,9 @@ class Counted:
 def test_the_reference_runs_once_a_batch() -> None:
     truth, own = Counted(), Counted()
     trial = prepare(Reference(truth, own, own, ""), EXAMPLES, (1, 8), ["y"])
-    assert truth.batches == [1, 8]
-    assert own.batches == [1, 8] + [8] * NUDGES
+    others = len(trial.extremes)
+    assert truth.batches == [1, 8] + [1] * others
+    assert own.batches == [1, 8] + [8] * NUDGES + [1] * others * (1 + extremes.NUDGES)
     assert trial.batches == (1, 8)
 
 
@@ -50,7 +51,8 @@ def test_one_lucky_run_does_not_set_the_yardstick() -> None:
 def test_a_reference_that_rounds_itself_is_measured_on_nudged_inputs_alone() -> None:
     runner = Counted()
     trial = prepare(Reference(runner, runner, runner, ""), EXAMPLES, (8,), ["y"])
-    assert runner.batches == [8] * (1 + NUDGES)
+    each = 1 + extremes.NUDGES
+    assert runner.batches == [8] * (1 + NUDGES + len(trial.extremes) * each)
     assert trial.yardsticks[0].relative == pytest.approx(2**-23.5, rel=0.5)
 
 

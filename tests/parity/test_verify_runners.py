@@ -65,8 +65,9 @@ def test_a_healthy_file_passes_every_kind_of_check(
 ) -> None:
     parity = verify(net, [OnnxRunner(onnx_of(), outputs=NAMES)], examples)
     assert parity.ok, details(parity)
-    kinds = {(c.runtime.split()[0], c.kind, c.batch, c.output) for c in parity.checks}
-    assert len(kinds) == len(parity.checks) == 2 * 2 * (2 + 3)  # runtimes, outputs, checks
+    kinds = {(c.runtime.split()[0], c.kind, c.batch, c.output, c.inputs) for c in parity.checks}
+    usual = 2 * 2 * (2 + 3)  # runtimes, outputs, checks
+    assert len(kinds) == len(parity.checks) == usual + 2 * 7  # outputs, other inputs
 
 
 def test_the_reference_is_float64(net: Plain, onnx_of: Build, examples: Examples) -> None:

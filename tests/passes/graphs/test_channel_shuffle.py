@@ -43,7 +43,14 @@ def test_a_shuffle_whose_places_are_one_axis_on_the_way():
     assert list(before[1]) == [0, 3, 1, 4, 2, 5]
 
 
+SPLIT_BATCH = (
+    "(float[2,4,H,8] x) => (float[2,4,H,8] y) <float[4,2,2,G,8] a, float[4,2,2,G,8] b, float[2,4,H,8] z> "
+    "{ i = Constant <value = int64[5] {4, 2, 2, -1, 8}> ()  o = Constant <value = int64[4] {2, 4, -1, 8}> ()"
+    "  a = Reshape (x, i)  b = Transpose <perm=[0,2,1,3,4]> (a)  z = Reshape (b, o)  y = Abs (z) }"
+)
+
 NONE = {
+    "the_batch_takes_half_of_places_whose_number_is_not_known": graph(SPLIT_BATCH),
     "another_last_operator": row("N,6,4", (0, 6, 4), (0, 1, 2), (0, 6, 4), last="Relu"),
     "other_channels_before": row("N,3,8", (0, 2, 3, 4), (0, 2, 1, 3), (0, 6, 4)),
     "no_channels": row("6", (2, 3), (1, 0), (6,)),

@@ -1,0 +1,110 @@
+"""Inputs other than the usual ones: more draws, and numbers at the edges of what a network may be given.
+
+A runtime that is right on noise of one size may still flush what is small, overflow on the way, or divide by
+nothing. What is right there is what the model itself gives, and where it gives NaN there is nothing to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnexport.inputs import Examples
+from bnexport.parity.arrays import Array, Arrays, from_torch, is_floating
+from bnexport.parity.nudge import nudged
+from bnexport.parity.origin import finite
+from bnexport.parity.reference import Reference
+from bnexport.parity.runner import RunFailed
+from bnexport.parity.yardstick import Tally, Yardstick
+
+__all__ = ["LARGE", "Extreme", "extreme_inputs", "extremes"]
+
+LARGE = "inputs a thousand times as large"
+SEEDS = (2, 3)  # 0 draws the samples, 1 their neighbours
+NUDGES = 2
+
+_EDGES: Mapping[str, Callable[[Array], Array]] = {
+    "zeros": np.zeros_like,
+    "ones": np.ones_like,
+    LARGE: lambda array: array * array.dtype.type(1000),
+    "inputs a thousandth as large": lambda array: array / array.dtype.type(1000),
+    "the smallest numbers there are": lambda array: (
+        np.copysign(np.finfo(array.dtype).smallest_subnormal, array) * array.dtype.type(100)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """One batch of such inputs.
+
+    Attributes:
+        name: What they are: ``zeros``.
+        inputs: One array an input.
+        truth: What the reference makes of them.
+        yardsticks: How far rounding takes each output from there.
+    """
+
+    name: str
+    inputs: Arrays
+    truth: Arrays
+    yardsticks: tuple[Yardstick, ...]
+
+
+def extreme_inputs(examples: Examples, n: int) -> dict[str, Arrays]:
+    """By name, batches of ``n``. Integers and flags stay as they are drawn: those are known to be legal."""
+    drawn = from_torch(examples.batch(n, 0))
+    found = {f"draw {seed} of the inputs": from_torch(examples.batch(n, seed)) for seed in SEEDS}
+    if any(map(_varies, drawn)):
+        with np.errstate(over="ignore"):
+            for name, edge in _EDGES.items():
+                found[name] = tuple(edge(array) if _varies(array) else array for array in drawn)
+    return {name: arrays for name, arrays in found.items() if all(map(_is_sound, arrays))}
+
+
+def extremes(
+    reference: Reference, inputs: Mapping[str, Arrays]
+) -> tuple[tuple[Extreme, ...], tuple[str, ...]]:
+    """What the reference makes of each; and the names of those on which the model itself gives no numbers."""
+    found, left_out = [], []
+    for name, arrays in inputs.items():
+        try:
+            extreme = _extreme(reference, name, arrays)
+        except RunFailed:
+            extreme = None
+        if extreme is None:
+            left_out.append(name)
+        else:
+            found.append(extreme)
+    return tuple(found), tuple(left_out)
+
+
+def _extreme(reference: Reference, name: str, arrays: Arrays) -> Extreme | None:
+    with reference.runner as runner:
+        truth = runner.run(arrays)
+    with reference.rounding as runner:
+        runs = [runner.run(nudged(arrays, seed)) for seed in range(NUDGES)]
+        runs += [runner.run(arrays)] if runner is not reference.runner else []
+        precision = runner.precision
+    if not all(map(finite, [*truth, *(array for run in runs for array in run)])):
+        return None
+    return Extreme(name, arrays, truth, _measured(truth, runs, precision))
+
+
+def _measured(truth: Arrays, runs: Sequence[Arrays], precision: str) -> tuple[Yardstick, ...]:
+    tallies = [Tally() for _ in truth]
+    for run in runs:
+        for tally, own, right in zip(tallies, run, truth, strict=True):
+            if own.shape == right.shape:
+                tally.add(own, right)
+    return tuple(tally.yardstick(precision) for tally in tallies)
+
+
+def _varies(array: Array) -> bool:
+    return is_floating(array) and array.dtype.kind == "f"
+
+
+def _is_sound(array: Array) -> bool:
+    return not is_floating(array) or finite(array)
