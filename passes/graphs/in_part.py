@@ -50,7 +50,7 @@ def in_part(
     node: ir.Node, index: int, affine: ChannelAffine, order: Order
 ) -> Iterator[tuple[Left, Plan]]:
     """Every way to leave one operator that has a linear operator to go into, the best first."""
-    if node.outputs[0].shape is None or node.outputs[0].dtype is None:
+    if node.outputs[0].shape is None:
         return  # the operator that stays could not be typed
     for operator, vector, plan in _ways(node, index, affine, order):
         if isinstance(plan, Plan) and plan.absorbers and plan.adds <= len(plan.composed):
