@@ -126,7 +126,8 @@ class Examiner:
             return
         if len(outputs) != len(self._trial.names):
             return  # which was told of the usual inputs
-        pairs = zip(self._trial.names, outputs, extreme.truth, extreme.yardsticks, strict=True)
+        yardsticks = extreme.rounding.of(runner.precision)
+        pairs = zip(self._trial.names, outputs, extreme.truth, yardsticks, strict=True)
         for name, output, truth, yardstick in pairs:
             yield judge(replace(subject, output=name), output, truth, yardstick)
 
@@ -135,13 +136,12 @@ class Examiner:
         if len(outputs) != len(names):
             detail = f"{len(outputs)} outputs, the reference has {len(names)} ({', '.join(names)})"
             return [failed(_subject(runner, n, "agreement", _EVERY), detail)]
+        yardsticks = self._trial.rounding.of(runner.precision)
         checks = []
         for i, name in enumerate(names):
             subject = _subject(runner, n, "agreement", name)
             expected = self._trial.dtypes[i]
-            check = judge(
-                subject, outputs[i], truth[i], self._trial.yardsticks[i], self._tolerances
-            )
+            check = judge(subject, outputs[i], truth[i], yardsticks[i], self._tolerances)
             if outputs[i].dtype != expected and not _allowed_width(runner, outputs[i].dtype):
                 check = failed(subject, f"dtype {outputs[i].dtype} against {expected}")
             checks.append(check)
@@ -178,7 +178,8 @@ class Examiner:
         """Two runs of the same input: to rounding, since sums may be ordered by how memory lies."""
         n, trial = self._trial.batches[0], self._trial
         first, second = (runner.run(trial.inputs[n]) for _ in range(2))
-        for name, a, b, yardstick in zip(trial.names, first, second, trial.yardsticks, strict=True):
+        yardsticks = trial.rounding.of(runner.precision)
+        for name, a, b, yardstick in zip(trial.names, first, second, yardsticks, strict=True):
             subject = _subject(runner, n, "agreement", name)
             check = judge(subject, b, a, yardstick.capped(_REPEATS_WITHIN))
             # What is not finite fails on its own account.
@@ -219,7 +220,7 @@ class Examiner:
             return failed(subject, pair.fault)
         if pair.obstacle:
             return _not_compared(subject, pair.obstacle)
-        yardstick = self._trial.yardsticks[pair.output]
+        yardstick = self._trial.rounding.of(runner.precision)[pair.output]
         check = judge(subject, pair.a, pair.b, yardstick)
         if not is_measured(check):
             return check

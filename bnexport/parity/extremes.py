@@ -6,18 +6,17 @@ nothing. What is right there is what the model itself gives, and where it gives 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from bnexport.inputs import Examples
 from bnexport.parity.arrays import Array, Arrays, from_torch, is_floating
-from bnexport.parity.nudge import nudged
 from bnexport.parity.origin import finite
 from bnexport.parity.reference import Reference
+from bnexport.parity.rounding import Rounding
 from bnexport.parity.runner import RunFailed
-from bnexport.parity.yardstick import Tally, Yardstick
 
 __all__ = ["LARGE", "Extreme", "extreme_inputs", "extremes"]
 
@@ -44,13 +43,13 @@ class Extreme:
         name: What they are: ``zeros``.
         inputs: One array an input.
         truth: What the reference makes of them.
-        yardsticks: How far rounding takes each output from there.
+        rounding: How far rounding takes each output from there.
     """
 
     name: str
     inputs: Arrays
     truth: Arrays
-    yardsticks: tuple[Yardstick, ...]
+    rounding: Rounding
 
 
 def extreme_inputs(examples: Examples, n: int) -> dict[str, Arrays]:
@@ -84,22 +83,8 @@ def extremes(
 def _extreme(reference: Reference, name: str, arrays: Arrays) -> Extreme | None:
     with reference.runner as runner:
         truth = runner.run(arrays)
-    with reference.rounding as runner:
-        runs = [runner.run(nudged(arrays, seed)) for seed in range(NUDGES)]
-        runs += [runner.run(arrays)] if runner is not reference.runner else []
-        precision = runner.precision
-    if not all(map(finite, [*truth, *(array for run in runs for array in run)])):
-        return None
-    return Extreme(name, arrays, truth, _measured(truth, runs, precision))
-
-
-def _measured(truth: Arrays, runs: Sequence[Arrays], precision: str) -> tuple[Yardstick, ...]:
-    tallies = [Tally() for _ in truth]
-    for run in runs:
-        for tally, own, right in zip(tallies, run, truth, strict=True):
-            if own.shape == right.shape:
-                tally.add(own, right)
-    return tuple(tally.yardstick(precision) for tally in tallies)
+    rounding = Rounding(reference, [arrays], [truth], NUDGES)
+    return Extreme(name, arrays, truth, rounding) if rounding.finite else None
 
 
 def _varies(array: Array) -> bool:

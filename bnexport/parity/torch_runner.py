@@ -13,9 +13,14 @@ import torch
 
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
 from bnexport.parity.runner import run_errors
+from bnexport.parity.tf32 import Tf32
 from bnexport.passes.modules import copy_module, undisturbed
 
 __all__ = ["ExportedRunner", "TorchRunner", "TorchScriptRunner"]
+
+
+TF32 = "tf32"
+_HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class TorchRunner:
@@ -84,6 +89,13 @@ class TorchRunner:
                 layer.register_forward_hook(_telling(name.removeprefix("model."), note))
             module(*(self._input(to_torch(array)) for array in inputs))
 
+    def coarser(self, precision: str) -> TorchRunner | None:
+        """The same module in ``float16``, ``bfloat16`` or ``tf32``; None: there is no such arithmetic."""
+        if precision == TF32:
+            return Tf32Runner(self._module)
+        dtype = _HALVES.get(precision)
+        return TorchRunner(self._module, dtype=dtype) if dtype else None
+
     def _open(self) -> Callable[..., Any]:
         if self._dtype is None or all(t.dtype == self._dtype for t in _tensors(self._module)):
             return self._module
@@ -96,6 +108,18 @@ class TorchRunner:
 
     def _what(self) -> str:
         return f"PyTorch cannot run the model in {self.precision}"
+
+
+class Tf32Runner(TorchRunner):
+    """A module in float32, as a GPU runs it that uses TF32."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__(module, dtype=torch.float32)
+        self.precision = TF32
+
+    def run(self, inputs: Arrays) -> Arrays:
+        with Tf32():  # type: ignore[no-untyped-call]
+            return super().run(inputs)
 
 
 class _FileRunner(TorchRunner):

@@ -12,10 +12,10 @@ from bnexport.errors import ParityFailure
 from bnexport.inputs import Examples, InputSpec
 from bnexport.parity.arrays import Arrays, from_torch
 from bnexport.parity.extremes import Extreme, extreme_inputs, extremes
-from bnexport.parity.nudge import nudged
 from bnexport.parity.reference import Reference
+from bnexport.parity.rounding import Rounding
 from bnexport.parity.runner import Runner
-from bnexport.parity.yardstick import NUDGES, Tally, Yardstick
+from bnexport.parity.yardstick import NUDGES
 
 __all__ = ["Trial", "prepare"]
 
@@ -32,9 +32,9 @@ class Trial:
         inputs: By batch size.
         others: By batch size: the samples that take the neighbours' places.
         truth: The reference's outputs, by batch size.
-        rounded: The outputs of the run that the yardstick was measured with, by batch size.
+        rounded: What the arithmetic that rounds makes of the inputs, by batch size.
         dtypes: That the outputs must have.
-        yardsticks: One an output.
+        rounding: Gives the yardsticks.
         reference: What gave ``truth``.
         extremes: Other inputs, and what is right on them.
         left_out: Those on which the model itself gives no numbers.
@@ -47,7 +47,7 @@ class Trial:
     truth: Mapping[int, Arrays]
     rounded: Mapping[int, Arrays]
     dtypes: tuple[np.dtype[Any], ...]
-    yardsticks: tuple[Yardstick, ...]
+    rounding: Rounding
     reference: Runner
     extremes: tuple[Extreme, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -71,8 +71,10 @@ def prepare(
     with reference.runner as runner:
         truth = {n: runner.run(arrays) for n, arrays in inputs.items()}
     _check_count(truth[max(batches)], names)
-    rounded, tallies = _round(reference, inputs, truth)
+    sizes = sorted(inputs)
+    rounding = Rounding(reference, [inputs[n] for n in sizes], [truth[n] for n in sizes], NUDGES)
     found, left_out = extremes(reference, extreme_inputs(examples, min(batches)))
+    rounded = dict(zip(sizes, rounding.plain, strict=True))
     plain = truth if reference.own.precision == "float64" else rounded
     return Trial(
         names=tuple(names),
@@ -82,35 +84,11 @@ def prepare(
         truth=truth,
         rounded=rounded,
         dtypes=tuple(array.dtype for array in plain[max(batches)]),
-        yardsticks=tuple(tally.yardstick(reference.rounding.precision) for tally in tallies),
+        rounding=rounding,
         reference=reference.runner,
         extremes=found,
         left_out=left_out,
     )
-
-
-def _round(
-    reference: Reference, inputs: Mapping[int, Arrays], truth: Mapping[int, Arrays]
-) -> tuple[Mapping[int, Arrays], list[Tally]]:
-    """The outputs in the arithmetic that rounds; how far they and nudged ones are from the truth."""
-    largest = max(inputs)
-    tallies = [Tally() for _ in truth[largest]]
-    rounded = truth
-    with reference.rounding as runner:
-        if runner is not reference.runner:
-            rounded = {n: runner.run(arrays) for n, arrays in inputs.items()}
-            for n, outputs in rounded.items():
-                _count(tallies, outputs, truth[n])
-        for seed in range(NUDGES):
-            _count(tallies, runner.run(nudged(inputs[largest], seed)), truth[largest])
-    return rounded, tallies
-
-
-def _count(tallies: Sequence[Tally], outputs: Arrays, truth: Arrays) -> None:
-    for tally, own, right in zip(tallies, outputs, truth, strict=True):
-        # A shape that follows the values may turn with the rounding; the judge reports it.
-        if own.shape == right.shape:
-            tally.add(own, right)
 
 
 def _draw(examples: Examples, n: int, seed: int) -> Arrays:

@@ -1,6 +1,9 @@
 """The yardstick: how far the model's own rounding goes, and the limits that follow.
 
-    limit = MULTIPLE x max(rounding, FLOOR) x (unit roundoff of the runtime / of the model)
+    limit = MULTIPLE x max(rounding, FLOOR)
+
+where the rounding is of the runtime's arithmetic. Where the model could not be run in that, it is its own
+rounding times (unit roundoff of the runtime / of the model).
 
 Measured on 2026-11-22 with torch 2.13.0, onnxruntime 1.32.0 and timm 1.0.31 (random weights,
 randomised running statistics) on resnet18, resnet50, mobilenetv3_small_100, efficientnet_b0,
@@ -26,7 +29,7 @@ import numpy as np
 from bnexport.parity.arrays import Array, is_floating, widened
 from bnexport.parity.measure import norm, peak
 
-__all__ = ["MULTIPLE", "NUDGES", "Limits", "Tally", "Yardstick"]
+__all__ = ["MULTIPLE", "NUDGES", "Limits", "Tally", "Yardstick", "roundoff"]
 
 MULTIPLE = 8.0
 
@@ -52,6 +55,11 @@ _UNIT = {
     "float16": 2.0**-11,
     "bfloat16": 2.0**-8,
 }
+
+
+def roundoff(precision: str) -> float:
+    """The share of a number by which an arithmetic may round it; zero where that is not known."""
+    return _UNIT.get(precision, 0.0)
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Yardstick:
         noise: Root mean square of (own - reference).
         noise_peak: Largest |own - reference|.
         flips: The fraction of elements in which own and reference are not equal.
-        precision: Of the model's own arithmetic.
+        precision: The arithmetic that rounded so.
     """
 
     rms: float
@@ -96,7 +104,7 @@ class Yardstick:
 
     def limits(self, reference: Array, precision: str) -> Limits:
         """For outputs that are compared with ``reference``, from a runtime of this precision."""
-        coarser = max(1.0, _UNIT.get(precision, 0.0) / _UNIT.get(self.precision, 1.0))
+        coarser = max(1.0, roundoff(precision) / (roundoff(self.precision) or 1.0))
         per_norm = math.sqrt(reference.size) / norm(reference)
         return Limits(
             yardstick=self.noise * coarser * per_norm,
@@ -130,12 +138,14 @@ class Tally:
     noise: float = 0.0
     noise_peak: float = 0.0
     differing: int = 0
+    lost: int = 0
     floating: bool = True
 
     def add(self, own: Array, reference: Array) -> None:
         """Count one run; elements that are not finite on either side are left out, to fail elsewhere."""
         a, b = widened(own), widened(reference)
         finite = np.isfinite(a) & np.isfinite(b)
+        self.lost += a.size - int(np.count_nonzero(finite))
         level, gap = np.abs(b[finite]), np.abs(a[finite] - b[finite])
         self.size += level.size
         self.level += float(np.square(level).sum())
@@ -146,7 +156,7 @@ class Tally:
         self.floating = is_floating(own)
 
     def yardstick(self, precision: str) -> Yardstick:
-        """What was gathered, of a model with this arithmetic."""
+        """What was gathered, of runs in this arithmetic."""
         size = max(1, self.size)
         return Yardstick(
             rms=math.sqrt(self.level / size) or 1.0,

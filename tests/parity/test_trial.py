@@ -45,7 +45,9 @@ def test_the_reference_runs_once_a_batch() -> None:
 def test_one_lucky_run_does_not_set_the_yardstick() -> None:
     truth, own = Counted(), Counted(error=1e-4, lucky=1)
     trial = prepare(Reference(truth, own, own, ""), EXAMPLES, (8,), ["y"])
-    assert trial.yardsticks[0].relative == pytest.approx(1e-4 * (4 / 5) ** 0.5, rel=1e-2)
+    assert trial.rounding.of("float32")[0].relative == pytest.approx(
+        1e-4 * (4 / 5) ** 0.5, rel=1e-2
+    )
 
 
 def test_a_reference_that_rounds_itself_is_measured_on_nudged_inputs_alone() -> None:
@@ -53,7 +55,7 @@ def test_a_reference_that_rounds_itself_is_measured_on_nudged_inputs_alone() -> 
     trial = prepare(Reference(runner, runner, runner, ""), EXAMPLES, (8,), ["y"])
     each = 1 + extremes.NUDGES
     assert runner.batches == [8] * (1 + NUDGES + len(trial.extremes) * each)
-    assert trial.yardsticks[0].relative == pytest.approx(2**-23.5, rel=0.5)
+    assert trial.rounding.of("float32")[0].relative == pytest.approx(2**-23.5, rel=0.5)
 
 
 def test_smaller_batches_begin_like_larger_ones() -> None:
