@@ -42,6 +42,7 @@ def verify(
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
+    runtimes: Sequence[str] = (),
     locate: bool = True,
     observe: Observer = silent,
 ) -> Parity:
@@ -64,6 +65,8 @@ def verify(
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose.
+        runtimes: What an ONNX file ``b`` is run in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-cuda``,
+            ``ort-trt``; none: ``ort``.
         locate: Whether, after a disagreement, the first wrong layer is searched for.
         observe: Told of progress.
 
@@ -92,6 +95,7 @@ def verify(
             atol=atol,
             rtol=rtol,
             mixes_batch=mixes_batch,
+            runtimes=runtimes,
             trust=trust_torchscript,
             observe=observe,
         )
@@ -122,6 +126,7 @@ def verify(
             atol=atol,
             rtol=rtol,
             mixes_batch=mixes_batch,
+            runtimes=runtimes,
             trust=trust_torchscript,
             observe=observe,
         )

@@ -18,6 +18,7 @@ from bnexport.ledger import Ledger
 from bnexport.load import load
 from bnexport.load.loaded import Loaded
 from bnexport.parity.result import Parity
+from bnexport.parity.runtimes import check_runtimes
 from bnexport.passes.graphs.simplify import weight_bytes
 from bnexport.passes.modules import undisturbed
 from bnexport.publish import Staging
@@ -114,6 +115,7 @@ def convert(
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
+    runtimes: Sequence[str] = (),
     keep_failed: bool = False,
     fold: bool = True,
     simplify: bool = True,
@@ -143,6 +145,8 @@ def convert(
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
+        runtimes: What the ONNX file is verified in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-cuda``,
+            ``ort-trt``; none: ``ort``, and ``ort-cuda`` where it works.
         keep_failed: Whether files that failed the verification are kept under another name.
         fold: Whether BatchNorm is folded.
         simplify: Whether onnxsim runs.
@@ -156,7 +160,7 @@ def convert(
         MissingRuntime: A library that is needed is not installed.
     """
     targets = parse_targets(target)
-    batches = _batches(batch)
+    batches, served = _batches(batch), _served(runtimes, targets)
     timer = Timer(observe)
     with stage(timer, "load"):
         loaded = load(
@@ -190,6 +194,7 @@ def convert(
                 rtol=rtol,
                 tf32=tf32,
                 mixes_batch=mixes_batch,
+                runtimes=served,
                 observe=timer,
             )
         options = {
@@ -201,6 +206,7 @@ def convert(
             "atol": atol,
             "rtol": rtol,
             "mixes_batch": mixes_batch,
+            "runtimes": served,
             "fold": fold,
             "simplify": simplify,
         }
@@ -226,6 +232,14 @@ def _batches(batch: Sequence[int]) -> tuple[int, ...]:
             f"batch sizes {list(batch)}", "each must be at least 1", "Say --batch 1,8."
         )
     return tuple(dict.fromkeys(batch))
+
+
+def _served(runtimes: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
+    """Every target that is verified in ONNX Runtime is built by way of an ONNX file, and so has one."""
+    if runtimes and all(target in TORCH_NOTES for target in targets):
+        why = f"{', '.join(targets)} is not served by ONNX Runtime"
+        raise UsageError("runtimes are chosen for an ONNX file", why, "Leave them out")
+    return check_runtimes(runtimes)
 
 
 def _profile(batches: Sequence[int]) -> tuple[int, int, int]:

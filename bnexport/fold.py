@@ -28,6 +28,7 @@ def fold(
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
+    runtimes: Sequence[str] = (),
     keep_failed: bool = False,
     simplify: bool = True,
     observe: Observer = silent,
@@ -44,6 +45,7 @@ def fold(
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
+        runtimes: As in `convert`.
         keep_failed: Whether a file that failed the verification is kept under another name.
         simplify: Whether onnxsim runs, too.
         observe: Told of progress.
@@ -71,6 +73,7 @@ def fold(
         atol=atol,
         rtol=rtol,
         mixes_batch=mixes_batch,
+        runtimes=runtimes,
         keep_failed=keep_failed,
         simplify=simplify,
         observe=observe,

@@ -21,6 +21,7 @@ from bnexport.parity import (
     verify_runners,
 )
 from bnexport.parity.evaluator import EvaluatorRunner
+from bnexport.parity.runtimes import onnx_runners
 from bnexport.subject import Subject
 
 __all__ = ["verify_build"]
@@ -35,9 +36,12 @@ def verify_build(
     rtol: float | None,
     tf32: bool,
     mixes_batch: bool,
+    runtimes: Sequence[str],
     observe: Observer,
 ) -> Parity:
     """Run what was built, at batch 1 and at each of ``batches``; after a failure, say where it starts.
+
+    An ONNX file is run in ``runtimes``; where none is named, in ONNX Runtime, and on a GPU if there is one.
 
     Raises:
         MissingRuntime: A runtime that the verification needs is not installed.
@@ -45,7 +49,10 @@ def verify_build(
     runners: list[Runner] = []
     skipped: list[Skipped] = []
     for artifact in artifacts:
-        _add(artifact, subject, runners, skipped, tf32)
+        if artifact.target == "onnx" and runtimes:
+            runners += onnx_runners(artifact.path, runtimes, subject.outputs)
+        else:
+            _add(artifact, subject, runners, skipped, tf32)
     parity = verify_runners(
         subject.reference,
         runners,

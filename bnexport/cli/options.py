@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 import click
 
 __all__ = [
+    "RUNTIMES",
     "TARGETS",
     "counts",
     "input_options",
     "json_object",
     "load_options",
+    "runtimes",
     "shape_options",
     "speech_options",
     "targets",
@@ -24,6 +26,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
 TARGETS = ("onnx", "trt", "trt-rtx", "torchscript", "pt2")
+RUNTIMES = ("ort", "ort-plain", "ort-cuda", "ort-trt")
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -37,12 +40,12 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 def targets(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
     """Parse targets, separated by commas or given one by one."""
-    words = [word.strip() for text in value for word in text.split(",")]
-    for word in words:
-        if word not in TARGETS:
-            message = f"{word!r} is not one of {', '.join(TARGETS)}."
-            raise click.BadParameter(message, ctx, param)
-    return tuple(dict.fromkeys(words))
+    return _words(ctx, param, value, TARGETS)
+
+
+def runtimes(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
+    """Parse runtimes, separated by commas or given one by one."""
+    return _words(ctx, param, value, RUNTIMES)
 
 
 def json_object(
@@ -123,7 +126,7 @@ def input_options(command: Decorated) -> Decorated:
 
 
 def tolerance_options(command: Decorated) -> Decorated:
-    """What is asked of a runtime: tolerances in place of the model's own rounding, independent samples."""
+    """What is asked of a runtime, and of which: tolerances in place of the model's own rounding, independence."""
     limit = click.FloatRange(min=0)
     return _stack(
         click.option(
@@ -143,6 +146,15 @@ def tolerance_options(command: Decorated) -> Decorated:
             is_flag=True,
             help="The model mixes samples on purpose: do not ask that they are independent.",
         ),
+        click.option(
+            "--runtime",
+            "runtimes",
+            callback=runtimes,
+            multiple=True,
+            metavar=f"[{'|'.join(RUNTIMES)}]",
+            help="What runs an ONNX file; separate several by commas. ort-plain has every optimiser "
+            "off.  [default: ort, and ort-cuda where convert finds a GPU]",
+        ),
     )(command)
 
 
@@ -157,6 +169,17 @@ def speech_options(command: Decorated) -> Decorated:
             "--debug", is_flag=True, expose_value=False, help="Show tracebacks and warnings."
         ),
     )(command)
+
+
+def _words(
+    ctx: click.Context, param: click.Parameter, value: Sequence[str], known: Sequence[str]
+) -> tuple[str, ...]:
+    words = [word.strip() for text in value for word in text.split(",")]
+    for word in words:
+        if word not in known:
+            message = f"{word!r} is not one of {', '.join(known)}."
+            raise click.BadParameter(message, ctx, param)
+    return tuple(dict.fromkeys(words))
 
 
 def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:

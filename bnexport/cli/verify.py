@@ -62,7 +62,7 @@ def verify_command(
         "b": file,
         "ok": parity.ok,
         "options": {"batch": list(options["batch"])}
-        | {name: options[name] for name in ("atol", "rtol", "mixes_batch")},
+        | {name: options[name] for name in ("atol", "rtol", "mixes_batch", "runtimes")},
         "parity": judged,
         "versions": versions(),
     }

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from bnexport.parity.arrays import Arrays
-from bnexport.parity.runner import RunFailed, run_errors
+from bnexport.parity.runner import Opened, RunFailed, run_errors
 
 __all__ = ["EvaluatorRunner"]
 
 
-class EvaluatorRunner:
+class EvaluatorRunner(Opened):
     """Stands in where ONNX Runtime has no kernel: it has none for a convolution in float64, for example."""
 
     name = "ONNX evaluator"
@@ -28,7 +27,7 @@ class EvaluatorRunner:
         self.precision = precision
         self._evaluator: Any = None
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         from onnx.reference import ReferenceEvaluator
 
         with run_errors(self._what()):
@@ -37,14 +36,8 @@ class EvaluatorRunner:
         if found != self._outputs:
             why = f"its outputs are {', '.join(found)}; expected {', '.join(self._outputs)}"
             raise RunFailed(self._what(), why)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _leave(self) -> None:
         self._evaluator = None
 
     def run(self, inputs: Arrays) -> Arrays:

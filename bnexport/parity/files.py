@@ -17,6 +17,7 @@ from bnexport.parity.onnx_runner import OnnxRunner
 from bnexport.parity.reference import OnnxReference, Reference
 from bnexport.parity.result import Parity
 from bnexport.parity.runner import Runner
+from bnexport.parity.runtimes import onnx_runners
 from bnexport.parity.torch_runner import ExportedRunner, TorchScriptRunner
 from bnexport.parity.verify import verify_runners
 
@@ -35,6 +36,7 @@ class _File:
     path: Path
     runner: Runner
     graph: onnx.ModelProto | None = None
+    expected: Sequence[str] | None = None
 
     @property
     def outputs(self) -> tuple[str, ...] | None:
@@ -50,6 +52,7 @@ def verify_files(
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
+    runtimes: Sequence[str] = (),
     trust: bool = False,
     observe: Observer = silent,
 ) -> Parity:
@@ -63,12 +66,13 @@ def verify_files(
         atol: With ``rtol``, in place of the yardstick, as in `verify_runners`.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose.
+        runtimes: Of `RUNTIMES`, what an ONNX file ``b`` is run in; none: ``ort``.
         trust: Whether TorchScript and ``torch.export`` archives may run their code on being read.
         observe: Told when a side is done.
 
     Raises:
         Refused: A file is missing, of no known kind, or would run code without ``trust``.
-        UsageError: The inputs' shapes cannot be told.
+        UsageError: The inputs' shapes cannot be told; a runtime is not known, or ``b`` is no ONNX file.
         MissingRuntime: A runtime that a file needs is not usable here.
         RunFailed: ``a`` itself cannot run.
     """
@@ -85,6 +89,7 @@ def verify_files(
         atol=atol,
         rtol=rtol,
         mixes_batch=mixes_batch,
+        runtimes=runtimes,
         trust=trust,
         observe=observe,
     )
@@ -101,6 +106,7 @@ def verify_file(
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
+    runtimes: Sequence[str] = (),
     trust: bool = False,
     observe: Observer = silent,
 ) -> Parity:
@@ -117,6 +123,7 @@ def verify_file(
         atol: As in `verify_runners`.
         rtol: As in `verify_runners`.
         mixes_batch: As in `verify_runners`.
+        runtimes: As in `verify_files`.
         trust: As in `verify_files`.
         observe: Told when a side is done.
 
@@ -127,7 +134,7 @@ def verify_file(
     """
     return verify_runners(
         reference,
-        [_open(Path(file), trust, expected).runner],
+        _runners(_open(Path(file), trust, expected), runtimes),
         examples,
         output_names=output_names,
         batches=batches,
@@ -151,7 +158,16 @@ def _open(path: Path, trust: bool, expected: Sequence[str] | None = None) -> _Fi
     names = {value.name for value in graph.graph.output}
     if expected is not None and len(expected) == len(names) and not names & set(expected):
         expected = None
-    return _File(path, OnnxRunner(path, outputs=expected), graph)
+    return _File(path, OnnxRunner(path, outputs=expected), graph, expected)
+
+
+def _runners(file: _File, runtimes: Sequence[str]) -> Sequence[Runner]:
+    if not runtimes:
+        return [file.runner]
+    if file.graph is None:
+        why = f"{file.path.name} runs in {file.runner.name}"
+        raise UsageError("runtimes are chosen for an ONNX file", why, "Leave them out")
+    return onnx_runners(file.path, runtimes, file.expected)
 
 
 def runs_as_it_is(path: Path, trust: bool) -> bool:

@@ -1,4 +1,4 @@
-"""ONNX Runtime as a runtime: the processor or CUDA, never one in place of the other."""
+"""ONNX Runtime as a runtime: the processor, CUDA or TensorRT, never one in place of the other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,15 +16,20 @@ from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.batch_axis import Mixing, mixing
 from bnexport.parity.origin import first_value
-from bnexport.parity.runner import RunFailed, run_errors
+from bnexport.parity.runner import Opened, RunFailed, run_errors
 from bnexport.passes.graphs.shapes import InferShapes
 
 __all__ = ["OnnxRunner", "cuda_obstacle"]
 
-_PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
-    "cpu": ("CPUExecutionProvider", {}),
-    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
+_Provider = tuple[str, dict[str, str]]
+_CUDA: _Provider = ("CUDAExecutionProvider", {"use_tf32": "0"})
+# The first is the one that was asked for; what TensorRT does not take goes to CUDA.
+_PROVIDERS: dict[str, list[_Provider]] = {
+    "cpu": [("CPUExecutionProvider", {})],
+    "cuda": [_CUDA],
+    "tensorrt": [("TensorrtExecutionProvider", {}), _CUDA],
 }
+_TITLES = {"cuda": "CUDA", "tensorrt": "TensorRT"}
 _FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 _PRECISIONS = {
     onnx.TensorProto.BFLOAT16: "bfloat16",
@@ -34,12 +39,12 @@ _PRECISIONS = {
 }
 
 
-class OnnxRunner:
+class OnnxRunner(Opened):
     """An ONNX file, or its bytes.
 
     Args:
         source: A path (external data is read beside it) or a serialised model.
-        provider: ``cpu`` or ``cuda``.
+        provider: ``cpu``, ``cuda`` or ``tensorrt``.
         optimise: False: every optimiser of ONNX Runtime off.
         outputs: The names that the file must have, in this order; None: whatever it has.
         title: What to call the runner, where two ONNX files are in play.
@@ -58,7 +63,7 @@ class OnnxRunner:
         title: str = "ONNX Runtime",
     ) -> None:
         if provider not in _PROVIDERS:
-            raise UsageError(f"provider {provider!r}", "there is cpu and cuda")
+            raise UsageError(f"provider {provider!r}", f"there are {', '.join(_PROVIDERS)}")
         self._source = source if isinstance(source, bytes) else str(source)
         self._optimise = optimise
         self._outputs = None if outputs is None else tuple(outputs)
@@ -72,7 +77,7 @@ class OnnxRunner:
     def version(self) -> str:
         return str(_onnxruntime().__version__)
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         """Open the session.
 
         Raises:
@@ -81,14 +86,8 @@ class OnnxRunner:
         """
         if self._session is None:
             self._session = self._open()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _leave(self) -> None:
         self._session = None
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -137,29 +136,37 @@ class OnnxRunner:
 
     def _open(self) -> Any:
         ort = _onnxruntime()
-        session = self._on_cuda(ort) if self._provider == "cuda" else self._session_of(ort)
-        self.precision = _precision(self._source)
+        on_gpu = self._provider in _TITLES
+        session = self._on_gpu(ort) if on_gpu else self._session_of(ort)
+        self.precision = self._precision()
         self._check_names(tuple(value.name for value in session.get_outputs()))
         return session
 
-    def _on_cuda(self, ort: ModuleType) -> Any:
-        """A session on CUDA; ``device`` says so where some nodes had to stay on the processor.
+    def _precision(self) -> str:
+        """Of the weights; TensorRT multiplies float32 in TF32, and its provider has no switch for that."""
+        found = _precision(self._source)
+        return "tf32" if found == "float32" and self._provider == "tensorrt" else found
+
+    def _on_gpu(self, ort: ModuleType) -> Any:
+        """A session on a GPU; ``device`` says so where some nodes had to stay on the processor.
 
         ONNX Runtime keeps shape arithmetic there on purpose, and its switch against falling back
         refuses that too, in the words it has for CUDA that did not load at all.
         """
-        if obstacle := cuda_obstacle():
-            raise MissingRuntime(_ON_CUDA, obstacle, _CUDA_REMEDY)
+        provider, _ = _PROVIDERS[self._provider][0]
+        what = f"ONNX Runtime on {_TITLES[self._provider]}"
+        if obstacle := _obstacle(provider):
+            raise MissingRuntime(what, obstacle, _GPU_REMEDY)
         try:
             session = self._session_of(ort, fallback=False)
-            self.device = "cuda"
+            self.device = self._provider
         except RunFailed as failure:
             if _MIXED not in str(failure.__cause__):
                 raise
             session = self._session_of(ort)
-            self.device = "cuda + cpu"
-        if session.get_providers()[0] != _PROVIDERS["cuda"][0]:
-            raise MissingRuntime(_ON_CUDA, "its libraries did not load", _CUDA_REMEDY)
+            self.device = f"{self._provider} + cpu"
+        if session.get_providers()[0] != provider:
+            raise MissingRuntime(what, "its libraries did not load", _GPU_REMEDY)
         return session
 
     def _session_of(self, ort: ModuleType, *, fallback: bool = True) -> Any:
@@ -167,8 +174,8 @@ class OnnxRunner:
         if not fallback:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         with run_errors(self._what()):
-            provider = _PROVIDERS[self._provider]
-            return ort.InferenceSession(self._source, options, providers=[provider])
+            providers = _PROVIDERS[self._provider]
+            return ort.InferenceSession(self._source, options, providers=providers)
 
     def _check_names(self, found: tuple[str, ...]) -> None:
         if self._outputs not in (None, found):
@@ -180,18 +187,22 @@ class OnnxRunner:
         return f"ONNX Runtime cannot run {source if isinstance(source, str) else 'the model'}"
 
 
-_ON_CUDA = "ONNX Runtime on CUDA"
 _MIXED = "fallback to CPU EP has been explicitly disabled"
-_CUDA_REMEDY = "Install `bnexport[gpu]` on a machine with an NVIDIA GPU, or leave CUDA out"
+_GPU_REMEDY = "Install `bnexport[gpu]` on a machine with an NVIDIA GPU, or leave it out"
 
 
 def cuda_obstacle() -> str:
     """Why ONNX Runtime cannot use CUDA here; empty when it can be tried."""
+    return _obstacle(_CUDA[0])
+
+
+def _obstacle(provider: str) -> str:
+    """Why a provider that needs a GPU cannot be used here."""
     import torch
 
     ort = _onnxruntime()
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return f"onnxruntime {ort.__version__} here has no CUDA provider"
+    if provider not in ort.get_available_providers():
+        return f"onnxruntime {ort.__version__} here has no {provider}"
     if not torch.cuda.is_available():
         return "no CUDA device"
     if hasattr(ort, "preload_dlls"):

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from bnexport.errors import BnexportError, ParityFailure
 from bnexport.parity.arrays import Arrays
 
-__all__ = ["RunFailed", "Runner", "label", "run_errors"]
+__all__ = ["Opened", "RunFailed", "Runner", "label", "run_errors"]
 
 
 class RunFailed(ParityFailure):
@@ -52,6 +52,28 @@ class Runner(Protocol):
             RunFailed: The runtime raised.
         """
         ...
+
+
+class Opened:
+    """The half of a runner that makes it a context manager: it opens as it is entered and lets go as it is left."""
+
+    def __enter__(self) -> Self:
+        self._enter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def _enter(self) -> None:
+        raise NotImplementedError
+
+    def _leave(self) -> None:
+        raise NotImplementedError
 
 
 def label(runner: Runner) -> str:

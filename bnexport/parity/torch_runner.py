@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
-from bnexport.parity.runner import run_errors
+from bnexport.parity.runner import Opened, run_errors
 from bnexport.parity.tf32 import Tf32
 from bnexport.passes.modules import copy_module, undisturbed
 
@@ -23,7 +22,7 @@ TF32 = "tf32"
 _HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-class TorchRunner:
+class TorchRunner(Opened):
     """A module that takes positional tensors and returns a tuple of tensors, already in eval mode.
 
     Args:
@@ -45,16 +44,10 @@ class TorchRunner:
         self.device = self._place.type
         self.precision = str(dtype or _narrowest(module)).removeprefix("torch.")
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         self._live = self._open()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _leave(self) -> None:
         self._live = None
 
     def run(self, inputs: Arrays) -> Arrays:

@@ -81,7 +81,8 @@ class Session:
         self.providers, self.refuses = providers, refuses
 
     def __call__(self, source: object, options: object, providers: list[object]) -> Session:
-        assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
+        asked = [] if self.providers[0] != TENSORRT else [(TENSORRT, {})]
+        assert providers == [*asked, (CUDA, {"use_tf32": "0"})]
         if self.refuses:  # the first time, which is the strict one
             assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
             self.refuses = False
@@ -96,10 +97,11 @@ class Session:
 
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
 
 
 def with_session(monkeypatch: pytest.MonkeyPatch, session: object) -> None:
-    monkeypatch.setattr("bnexport.parity.onnx_runner.cuda_obstacle", lambda: "")
+    monkeypatch.setattr("bnexport.parity.onnx_runner._obstacle", lambda provider: "")
     monkeypatch.setattr("onnxruntime.InferenceSession", session)
 
 
@@ -110,6 +112,20 @@ def test_nodes_that_stay_on_the_processor_are_said(
     with_session(monkeypatch, Session([CUDA, CPU], refuses))
     with OnnxRunner(onnx_of(), provider="cuda") as runner:
         assert runner.device == device
+
+
+def test_tensorrt_multiplies_in_tf32(onnx_of: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_session(monkeypatch, Session([TENSORRT, CUDA, CPU], refuses=False))
+    with OnnxRunner(onnx_of(), provider="tensorrt") as runner:
+        assert (runner.device, runner.precision) == ("tensorrt", "tf32")
+
+
+def test_tensorrt_is_not_replaced_by_cuda(onnx_of: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session([TENSORRT, CUDA, CPU], refuses=False)
+    monkeypatch.setattr(session, "get_providers", lambda: [CUDA, CPU])
+    with_session(monkeypatch, session)
+    with pytest.raises(MissingRuntime, match="ONNX Runtime on TensorRT: its libraries did not"):
+        OnnxRunner(onnx_of(), provider="tensorrt").__enter__()
 
 
 def test_cuda_that_did_not_load_is_a_missing_runtime(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from bnexport.errors import MissingRuntime, Refused
-from bnexport.parity.runner import RunFailed, run_errors
+from bnexport.parity.runner import Opened, RunFailed, run_errors
 from bnexport.targets.cuda import find_gpu
 from bnexport.targets.tensorrt.flavour import load_flavour
 from bnexport.targets.tensorrt.info import EngineInfo
@@ -56,7 +55,7 @@ def can_run(engine: EngineInfo | Sequence[str]) -> str | None:
     return None
 
 
-class EngineRunner:
+class EngineRunner(Opened):
     """Runs an engine file whose sidecar names its hash.
 
     Args:
@@ -82,7 +81,7 @@ class EngineRunner:
         self._engine: Any = None
         self._context: Any = None
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         """Open the engine.
 
         Raises:
@@ -98,14 +97,8 @@ class EngineRunner:
             raise Refused(f"engine {self._path} will not be opened", why, "Convert the model again")
         self._module = load_flavour(self._facts.flavour).module
         self._open(content)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _leave(self) -> None:
         self._context = None
         self._engine = None
         self._runtime = None
