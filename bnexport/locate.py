@@ -19,11 +19,12 @@ from bnexport.build import Artifact
 from bnexport.capture import capture
 from bnexport.inputs import Examples
 from bnexport.parity.arrays import Arrays, from_torch
+from bnexport.parity.blame import blamed
 from bnexport.parity.extremes import extreme_inputs
 from bnexport.parity.graph_side import GraphSide
-from bnexport.parity.localise import common_values, first_wrong
+from bnexport.parity.localise import common_values, first_failing, first_wrong
 from bnexport.parity.result import Check, Parity, Wrong
-from bnexport.parity.runner import RunFailed
+from bnexport.parity.runner import FrozenBatch, RunFailed
 from bnexport.parity.torch_runner import TorchRunner
 from bnexport.parity.torch_side import TorchSide, boundaries
 from bnexport.rewrite import rewrite
@@ -111,11 +112,14 @@ def _located(
     model = _graph(file) if failing else None
     if model is None:
         return parity
+    first, judged = failing[0], GraphSide(model)
+    usual = from_torch(examples.batch(first.batch))
+    inputs = extreme_inputs(examples, first.batch).get(first.inputs, usual)
     try:
-        first = failing[0]
-        usual = from_torch(examples.batch(first.batch))
-        inputs = extreme_inputs(examples, first.batch).get(first.inputs, usual)
-        found = search(GraphSide(model), _opset(model), inputs)
+        found: Found | None = first_failing(judged, inputs)
+        found = found or search(judged, _opset(model), inputs)
+    except FrozenBatch:
+        return parity  # the check has said so, and no layer is at fault
     except RunFailed as failure:
         return replace(parity, located=f"the search for the layer failed: {failure}")
     if found == _NOWHERE and not math.isfinite(first.max_abs):
@@ -133,7 +137,9 @@ def _compared(judged: GraphSide, candidates: Sequence[GraphSide], inputs: Arrays
     if max(shares) < ALIKE:
         return _OTHER_NAMES
     right = candidates[shares.index(max(shares))]
-    return first_wrong(right, judged, common_values(right, judged), inputs) or _NOWHERE
+    names = common_values(right, judged)
+    wrong = first_wrong(right, judged, names, inputs)
+    return blamed(wrong, right, judged, names, inputs) if wrong else _NOWHERE
 
 
 def _mistranslated(plain: GraphSide, meant: Intended, inputs: Arrays) -> Wrong | None:

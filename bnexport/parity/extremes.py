@@ -17,6 +17,7 @@ from bnexport.parity.origin import finite
 from bnexport.parity.reference import Reference
 from bnexport.parity.rounding import Rounding
 from bnexport.parity.runner import RunFailed
+from bnexport.parity.yardstick import alike_floor, usual_floor
 
 __all__ = ["LARGE", "Extreme", "extreme_inputs", "extremes"]
 
@@ -83,7 +84,8 @@ def extremes(
 def _extreme(reference: Reference, name: str, arrays: Arrays) -> Extreme | None:
     with reference.runner as runner:
         truth = runner.run(arrays)
-    rounding = Rounding(reference, [arrays], [truth], NUDGES)
+    floor = alike_floor if name in _EDGES else usual_floor
+    rounding = Rounding(reference, [arrays], [truth], NUDGES, floor)
     return Extreme(name, arrays, truth, rounding) if rounding.finite else None
 
 

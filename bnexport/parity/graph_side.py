@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import onnx
@@ -50,6 +50,11 @@ class GraphSide:
         """The values of other nodes that the node of this one reads."""
         return {each for each in _read(self.makers[name]) if each in self.makers}
 
+    def reads(self, name: str) -> list[tuple[int, str]]:
+        """What the node of this value reads that is no constant, with its places."""
+        inputs = enumerate(self.makers[name].input)
+        return [(place, each) for place, each in inputs if each and each not in self._constants]
+
     def readers(self) -> dict[str, list[str]]:
         """Of each value, those whose nodes read it."""
         found: dict[str, list[str]] = {name: [] for name in self.makers}
@@ -95,6 +100,31 @@ class GraphSide:
         truth, *rounded = self._values(name, [inputs, *(nudged(inputs, n) for n in range(NUDGES))])
         return truth, rounded
 
+    def alone(self, name: str, values: Mapping[str, Array]) -> Array:
+        """The value, of its node alone.
+
+        Args:
+            name: Of the value.
+            values: What the node reads that is no constant.
+
+        Raises:
+            RunFailed: ONNX Runtime cannot run it.
+        """
+        node = self.makers[name]
+        graph = onnx.GraphProto(name=self._model.graph.name)
+        graph.node.append(node)
+        graph.initializer.extend(
+            self._constants[each] for each in node.input if each in self._constants
+        )
+        for each, array in values.items():
+            kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+            graph.input.append(onnx.helper.make_tensor_value_info(each, kind, array.shape))
+        part = self._model_of(graph, name)
+        with OnnxRunner(
+            part.SerializeToString(), provider=self._provider, optimise=False
+        ) as runner:
+            return runner.run(tuple(values.values()))[0]
+
     def _values(self, name: str, inputs: Sequence[Arrays]) -> list[Array]:
         part, used = self._part(name)
         runner = OnnxRunner(part.SerializeToString(), provider=self._provider, optimise=False)
@@ -110,11 +140,14 @@ class GraphSide:
         graph.node.extend(node for node in self._model.graph.node if id(node) in nodes)
         graph.input.extend(self._inputs[i] for i in used)
         graph.initializer.extend(self._constants[each] for each in constants)
-        graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+        return self._model_of(graph, name), used
+
+    def _model_of(self, graph: onnx.GraphProto, output: str) -> onnx.ModelProto:
+        graph.output.append(onnx.helper.make_empty_tensor_value_info(output))
         part = onnx.ModelProto(ir_version=self._model.ir_version, graph=graph)
         part.opset_import.extend(self._model.opset_import)
         part.functions.extend(self._model.functions)
-        return part, used
+        return part
 
     def _needed(self, name: str) -> tuple[set[int], list[str], set[str]]:
         waiting, seen, nodes = [name], set[str](), set[int]()

@@ -15,9 +15,10 @@ from bnexport.parity.bisect import first_bad
 from bnexport.parity.graph_side import GraphSide
 from bnexport.parity.judge import Subject, judge
 from bnexport.parity.result import Check, Wrong
+from bnexport.parity.runner import RunFailed
 from bnexport.parity.yardstick import Tally
 
-__all__ = ["Right", "common_values", "first_wrong"]
+__all__ = ["Right", "common_values", "first_failing", "first_wrong", "held"]
 
 
 class Right(Protocol):
@@ -55,6 +56,32 @@ def first_wrong(
     return None
 
 
+def first_failing(judged: GraphSide, inputs: Arrays) -> Wrong | None:
+    """The first value that ONNX Runtime cannot compute; None where it can compute every output.
+
+    Args:
+        judged: The graph in question.
+        inputs: One batch.
+    """
+    reasons: dict[str, str] = {}
+
+    def runs(name: str) -> bool:
+        try:
+            judged.value(name, inputs)
+        except RunFailed as failure:
+            reasons[name] = failure.why
+            return False
+        return True
+
+    for output in judged.outputs:
+        if output in judged.makers and not runs(output):
+            culprit = first_bad(judged, [*judged.makers], output, runs)
+            operator, layer = judged.operator(culprit), judged.layer(culprit)
+            why = f"it cannot be run: {reasons[culprit]}"
+            return Wrong(culprit, operator, layer, why, len(reasons))
+    return None
+
+
 def common_values(a: GraphSide, b: GraphSide) -> list[str]:
     """The values that have one name, from one operator, in both, and the outputs; in the order of ``b``."""
     outputs = {*a.outputs} & {*b.outputs}
@@ -70,13 +97,21 @@ def _comparer(
     def agrees(name: str) -> bool:
         if name not in checks:
             truth, rounded = right.truth(name, inputs)
-            checks[name] = _held(name, judged.value(name, inputs), truth, rounded)
+            checks[name] = held(name, judged.value(name, inputs), truth, rounded)
         return checks[name].passed
 
     return agrees
 
 
-def _held(name: str, found: Array, truth: Array, rounded: Sequence[Array]) -> Check:
+def held(name: str, found: Array, truth: Array, rounded: Sequence[Array]) -> Check:
+    """The verdict on one value.
+
+    Args:
+        name: Of the value.
+        found: What it is.
+        truth: What it should be.
+        rounded: As rounding may leave it.
+    """
     tally = Tally()
     for other in rounded:
         if other.shape == truth.shape:

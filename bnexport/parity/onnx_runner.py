@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.batch_axis import Mixing, mixing
 from bnexport.parity.origin import first_value
-from bnexport.parity.runner import Opened, RunFailed, run_errors
+from bnexport.parity.runner import FrozenBatch, Opened, RunFailed, run_errors
 from bnexport.passes.graphs.shapes import InferShapes
 
 __all__ = ["OnnxRunner", "cuda_obstacle"]
@@ -99,7 +100,7 @@ class OnnxRunner(Opened):
             raise RunFailed(self._what(), why)
         self._check_batch(expected, inputs)
         feeds = {v.name: _cast(a, v.type) for v, a in zip(expected, inputs, strict=True)}
-        with run_errors(self._what()):
+        with run_errors(self._what(), _shortened):
             return tuple(np.asarray(array) for array in session.run(None, feeds))
 
     def origin(self, inputs: Arrays) -> str:
@@ -132,7 +133,7 @@ class OnnxRunner(Opened):
             fixed = value.shape[0] if value.shape else None
             if isinstance(fixed, int) and array.shape[:1] != (fixed,):
                 why = f"input {value.name!r} takes a batch of {fixed} alone: its batch axis was frozen at export"
-                raise RunFailed(self._what(), why)
+                raise FrozenBatch(self._what(), why)
 
     def _open(self) -> Any:
         ort = _onnxruntime()
@@ -173,7 +174,7 @@ class OnnxRunner(Opened):
         options = _options(ort, self._optimise)
         if not fallback:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        with run_errors(self._what()):
+        with run_errors(self._what(), _shortened):
             providers = _PROVIDERS[self._provider]
             return ort.InferenceSession(self._source, options, providers=providers)
 
@@ -187,6 +188,11 @@ class OnnxRunner(Opened):
         return f"ONNX Runtime cannot run {source if isinstance(source, str) else 'the model'}"
 
 
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : ")
+_FAILING = re.compile(
+    r"\w+ : Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: "
+)
+_CONDITION = re.compile(r"\S+:\d+ .*? was false\. ")
 _MIXED = "fallback to CPU EP has been explicitly disabled"
 _GPU_REMEDY = "Install `bnexport[gpu]` on a machine with an NVIDIA GPU, or leave it out"
 
@@ -231,6 +237,11 @@ def _options(ort: ModuleType, optimise: bool) -> Any:
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
+
+
+def _shortened(line: str) -> str:
+    """Without ONNX Runtime's own codes, files and conditions: ``Reshape: The input tensor cannot be ...``."""
+    return _CONDITION.sub("", _FAILING.sub(r"\1: ", _CODE.sub("", line)))
 
 
 def _cast(array: Array, kind: str) -> Array:

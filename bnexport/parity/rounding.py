@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from bnexport.parity.arrays import Arrays
+from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.nudge import nudged
 from bnexport.parity.reference import Reference
 from bnexport.parity.runner import RunFailed, Runner
-from bnexport.parity.yardstick import Tally, Yardstick, roundoff
+from bnexport.parity.yardstick import Tally, Yardstick, roundoff, usual_floor
 
 __all__ = ["Coarsened", "Rounding"]
 
@@ -32,6 +33,7 @@ class Rounding:
             arithmetic may round it.
         truth: What is right on each.
         nudges: How often the last is run so.
+        floor: The least that counts as rounding, as a fraction of an output, of the length of a channel.
 
     Attributes:
         plain: What the model's own arithmetic makes of each batch.
@@ -42,10 +44,16 @@ class Rounding:
     """
 
     def __init__(
-        self, reference: Reference, inputs: Sequence[Arrays], truth: Sequence[Arrays], nudges: int
+        self,
+        reference: Reference,
+        inputs: Sequence[Arrays],
+        truth: Sequence[Arrays],
+        nudges: int,
+        floor: Callable[[int], float] = usual_floor,
     ) -> None:
         self._reference = reference
         self._inputs, self._truth, self._nudges = inputs, truth, nudges
+        self._floor = floor(max(map(_channel, inputs[-1]), default=1))
         self.plain = tuple(truth)
         with reference.rounding as own:
             if own is not reference.runner:
@@ -54,7 +62,7 @@ class Rounding:
             plain = () if own is reference.runner else self.plain
             tallies = self._tallied(own, plain, None)
         self.finite = not any(tally.lost for tally in tallies)
-        self._own = tuple(tally.yardstick(own.precision) for tally in tallies)
+        self._own = tuple(tally.yardstick(own.precision, self._floor) for tally in tallies)
         self._found: dict[str, tuple[Yardstick, ...]] = {}
 
     def of(self, precision: str) -> tuple[Yardstick, ...]:
@@ -82,7 +90,7 @@ class Rounding:
             return self._own
         # What overflowed measures nothing: numbers are judged by numbers.
         return tuple(
-            fine if tally.lost else tally.yardstick(precision)
+            fine if tally.lost else tally.yardstick(precision, self._floor)
             for tally, fine in zip(tallies, self._own, strict=True)
         )
 
@@ -94,6 +102,11 @@ class Rounding:
         for seed in range(self._nudges):
             _count(tallies, runner.run(nudged(self._inputs[-1], seed, unit)), self._truth[-1])
         return tallies
+
+
+def _channel(array: Array) -> int:
+    """How many numbers of a sample a mean over one channel would run over."""
+    return math.prod(array.shape[2:]) if is_floating(array) else 1
 
 
 def _count(tallies: Sequence[Tally], outputs: Arrays, truth: Arrays) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
@@ -10,11 +10,15 @@ from typing import Protocol, Self
 from bnexport.errors import BnexportError, ParityFailure
 from bnexport.parity.arrays import Arrays
 
-__all__ = ["Opened", "RunFailed", "Runner", "label", "run_errors"]
+__all__ = ["FrozenBatch", "Opened", "RunFailed", "Runner", "label", "run_errors"]
 
 
 class RunFailed(ParityFailure):
     """A runtime could not open the model or run it on these inputs."""
+
+
+class FrozenBatch(RunFailed):
+    """The model takes a batch of one size alone."""
 
 
 class Runner(Protocol):
@@ -82,10 +86,14 @@ def label(runner: Runner) -> str:
 
 
 @contextmanager
-def run_errors(what: str) -> Iterator[None]:
+def run_errors(what: str, shortened: Callable[[str], str] = str) -> Iterator[None]:
     """Whatever a runtime or a model's own code raises is its failure to run, said in one line.
 
     Nothing narrower will do: the code is the user's, and runtimes raise classes that share no root.
+
+    Args:
+        what: What failed.
+        shortened: Takes what says nothing to a user out of the line.
 
     Raises:
         RunFailed: In place of what was raised, unless that was bnexport's own.
@@ -96,4 +104,4 @@ def run_errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunFailed(what, lines[0].rstrip(".")) from error
+        raise RunFailed(what, shortened(lines[0]).rstrip(".")) from error
