@@ -15,7 +15,7 @@ from bnexport.parity.bisect import first_bad
 from bnexport.parity.graph_side import GraphSide
 from bnexport.parity.judge import Subject, judge
 from bnexport.parity.result import Check, Wrong
-from bnexport.parity.runner import RunFailed
+from bnexport.parity.runner import FrozenBatch, RunFailed
 from bnexport.parity.yardstick import Tally
 
 __all__ = ["Right", "common_values", "first_failing", "first_wrong", "held"]
@@ -62,12 +62,17 @@ def first_failing(judged: GraphSide, inputs: Arrays) -> Wrong | None:
     Args:
         judged: The graph in question.
         inputs: One batch.
+
+    Raises:
+        FrozenBatch: The file takes another number of samples.
     """
     reasons: dict[str, str] = {}
 
     def runs(name: str) -> bool:
         try:
             judged.value(name, inputs)
+        except FrozenBatch:
+            raise  # it is the input that does not fit: no value can be computed
         except RunFailed as failure:
             reasons[name] = failure.why
             return False
