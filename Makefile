@@ -15,7 +15,7 @@ help:
 	@echo "make format      let ruff format the code"
 	@echo "make check       lint, then test"
 	@echo "make wheel-test  build the wheel and run the tests against it"
-	@echo "make gpu         run the tests that need an NVIDIA GPU"
+	@echo "make gpu         run the tests and the comparison that need an NVIDIA GPU"
 	@echo "make clean       remove what the other targets made"
 
 demo: $(VENV)/.demo
@@ -40,6 +40,7 @@ wheel-test: $(VENV)/.dev
 
 gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m gpu
+	$(BIN)/python benchmarks/gpu_parity.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache

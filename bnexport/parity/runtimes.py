@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnexport.errors import UsageError
-from bnexport.parity.onnx_runner import OnnxRunner
+import numpy as np
+from onnx import TensorProto
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-__all__ = ["RUNTIMES", "check_runtimes", "onnx_runners"]
+from bnexport.errors import MissingRuntime, UsageError
+from bnexport.parity.onnx_runner import OnnxRunner
+from bnexport.parity.runner import RunFailed
+
+__all__ = ["RUNTIMES", "check_runtimes", "obstacle", "onnx_runners"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,36 @@ def check_runtimes(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def obstacle(name: str) -> str:
+    """Why a runtime cannot run here; empty where it runs a graph of one operator.
+
+    Raises:
+        UsageError: The name is not known.
+    """
+    (runner,) = onnx_runners(_trivial(), [name], None)
+    try:
+        with runner:
+            runner.run((np.zeros((1, 1), np.float32),))
+    except (MissingRuntime, RunFailed) as failure:
+        return failure.why
+    return ""
+
+
+def _trivial() -> bytes:
+    x, y = (make_tensor_value_info(each, TensorProto.FLOAT, (1, 1)) for each in "xy")
+    graph = make_graph([make_node("Relu", ["x"], ["y"])], "trivial", [x], [y])
+    model = make_model(graph, ir_version=10, opset_imports=[make_opsetid("", 18)])
+    content: bytes = model.SerializeToString()
+    return content
+
+
 def onnx_runners(
-    path: Path, names: Sequence[str], outputs: Sequence[str] | None
+    source: Path | bytes, names: Sequence[str], outputs: Sequence[str] | None
 ) -> list[OnnxRunner]:
     """One runner a name; entering one that cannot run here raises `MissingRuntime`.
 
     Args:
-        path: The ONNX file.
+        source: The ONNX file, or its bytes.
         names: Of ``RUNTIMES``.
         outputs: As in `OnnxRunner`.
 
@@ -55,7 +83,7 @@ def onnx_runners(
     chosen = [RUNTIMES[name] for name in check_runtimes(names)]
     return [
         OnnxRunner(
-            path,
+            source,
             provider=each.provider,
             optimise=each.optimise,
             outputs=outputs,

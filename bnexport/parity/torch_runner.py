@@ -53,7 +53,7 @@ class TorchRunner(Opened):
     def run(self, inputs: Arrays) -> Arrays:
         live = self._live or self._open()
         tensors = [self._input(to_torch(array)) for array in inputs]
-        with undisturbed(next(self._runs)), _exact(), run_errors(self._what()):
+        with undisturbed(next(self._runs)), _exact(self._place), run_errors(self._what()):
             return from_torch(_tuple(live(*tensors)))
 
     def origin(self, inputs: Arrays) -> str:
@@ -75,7 +75,7 @@ class TorchRunner(Opened):
         Raises:
             RunFailed: It cannot run.
         """
-        with run_errors(self._what()), undisturbed(0), _exact():
+        with run_errors(self._what()), undisturbed(0), _exact(self._place):
             module = _converted(self._module, self._dtype)
             for name, layer in module.named_modules():
                 # Plain wraps what the user calls the model: its own name is no part of the layer's.
@@ -218,16 +218,23 @@ def _tuple(result: Any) -> tuple[torch.Tensor, ...]:
 
 
 @contextmanager
-def _exact() -> Iterator[None]:
-    """No TF32 and no search for the fastest kernel; the caller's settings return at the end.
+def _exact(place: torch.device) -> Iterator[None]:
+    """No TF32, no search for the fastest kernel, and on a GPU the kernels that repeat themselves where there are some.
 
-    cuDNN runs float32 convolutions in TF32 unless told not to: a yardstick measured so would be
-    8,000 times too long.
+    The caller's settings return at the end. cuDNN runs float32 convolutions in TF32 unless told not to: a yardstick
+    measured so would be 8,000 times too long.
     """
+    if place.type != "cuda":
+        yield
+        return
     matmul = torch.backends.cuda.matmul.allow_tf32
+    strict = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         torch.backends.cuda.matmul.allow_tf32 = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
         with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
             yield
     finally:
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
         torch.backends.cuda.matmul.allow_tf32 = matmul

@@ -11,7 +11,7 @@ import bnexport
 from bnexport.cli.options import RUNTIMES as OFFERED
 from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity import cuda_obstacle
-from bnexport.parity.runtimes import RUNTIMES, onnx_runners
+from bnexport.parity.runtimes import RUNTIMES, obstacle, onnx_runners
 
 INPUT = ["Nx3x8x8"]
 
@@ -61,6 +61,18 @@ def test_one_that_cannot_run_is_an_error_and_nothing_is_published(net, file, nam
     with pytest.raises(MissingRuntime, match="ONNX Runtime on"):
         bnexport.convert(net, tmp_path / "m.onnx", inputs=INPUT, runtimes=[name])
     assert not [*tmp_path.iterdir()]
+
+
+def test_what_stands_in_the_way_is_told():
+    assert obstacle("ort") == obstacle("ort-plain") == ""
+    with pytest.raises(UsageError):
+        obstacle("tpu")
+
+
+@pytest.mark.skipif(cuda_obstacle() == "", reason="CUDA works here")
+def test_a_gpu_that_is_not_there_stands_in_the_way():
+    assert "CUDA" in obstacle("ort-cuda")
+    assert "Tensorrt" in obstacle("ort-trt")
 
 
 def test_one_that_is_not_known_is_named(net, file):
