@@ -45,6 +45,7 @@ from fault_edits import FOLDED, PLAIN  # noqa: E402
 from fault_network import INPUT, build  # noqa: E402
 
 import bnexport  # noqa: E402
+from bnexport.parity.result import Wrong  # noqa: E402
 from bnexport.report.document import versions  # noqa: E402
 
 BATCHES = (1, 8)
@@ -88,7 +89,7 @@ class Bench:
             "said": parity.failures[0].detail if parity.failures else "",
             "layer": layer,
             "located": parity.located,
-            "right layer": bool(origin) and origin.value == place if place else None,
+            "right layer": bool(origin) and _names(origin, layer, place) if place else None,
             "probes": origin.probes if origin else None,
             "seconds": round(seconds, 1),
             "polygraphy": self._polygraphy(path),
@@ -216,6 +217,11 @@ parity = bnexport.verify(build(), sys.argv[3], inputs=["Nx3x128x128"], batch=(1,
 assert not parity.ok and bool(parity.origin) == (sys.argv[4] == "locate"), parity.located
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
+
+
+def _names(origin: Wrong, layer: str, value: str) -> bool:
+    """Whether the search found the value that was edited, or the layer that it is in."""
+    return origin.value == value or (bool(origin.layer) and origin.layer == layer)
 
 
 def memory(folder: Path) -> Row:

@@ -4,7 +4,8 @@
 
 A failed check is a false alarm. A ratio is an error over its limit, which is `MULTIPLE` times the network's own
 rounding: what another multiple would have made of these networks, and of the faults of `faults.py`, is the second
-table. Exports and verdicts are kept below DIR, as `kept.py` keeps its own.
+table. ``features:resnet18`` gives the maps that resnet18 computes on the way, whose channels are judged too.
+Exports and verdicts are kept below DIR, as `kept.py` keeps its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 from kept import NETWORKS
 from peers import OURS, digest, export
 from torch import nn
-from zoo import network
+from zoo import import_torchvision, network, trained_like
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -37,6 +38,10 @@ OWN = ("audio1d", "depthwise_mobile", "residual_classifier", "siamese", "sync_un
 MORE = (
     *("unet", "lcnet_050", "mnasnet_small", "tinynet_e", "tf_efficientnet_lite0", "semnasnet_075"),
     *("edgenext_xx_small", "mobilevitv2_050", "convnext_atto", "hardcorenas_a", "spnasnet_100"),
+)
+FEATURES = (
+    *("resnet18", "mobilenetv3_small_100", "efficientnet_b0", "densenet121"),
+    *("regnety_004", "hrnet_w18_small", "convnext_atto"),
 )
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 RESULTS = Path(__file__).parent / "results"
@@ -56,7 +61,7 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for name in given.only or (*OWN, *MORE, *NETWORKS):
+    for name in given.only or (*OWN, *MORE, *NETWORKS, *(f"features:{name}" for name in FEATURES)):
         stored = given.work / name / f"healthy-{digest()[:12]}.json"
         if not stored.exists():
             row = _verify(name, given.work)
@@ -64,6 +69,7 @@ def main() -> int:
         rows.append(json.loads(stored.read_text()))
         print(_line(rows[-1]), flush=True)
     ratios = [check["ratio"] for row in rows for check in row["checks"]]
+    usual = [c["ratio"] for row in rows for c in row["checks"] if not c["inputs"]]
     faults = _ratios_of_faults(given.faults)
     result = {
         "command": "python benchmarks/healthy.py --work DIR",
@@ -72,7 +78,7 @@ def main() -> int:
         "checks": len(ratios),
         "false alarms": sum(not check["passed"] for row in rows for check in row["checks"]),
         "multiple": MULTIPLE,
-        "error / rounding": _quantiles([MULTIPLE * ratio for ratio in ratios]),
+        "error / rounding": _quantiles([MULTIPLE * ratio for ratio in usual]),
         "other multiples": list(_multiples(ratios, faults)),
         "rows": rows,
         "versions": versions(),
@@ -89,11 +95,32 @@ def _verify(name: str, work: Path) -> Row:
         folder = work / name
         folder.mkdir(parents=True, exist_ok=True)
         path = bnexport.convert(module, folder / "bnexport.onnx", inputs=inputs).path
+    elif name.startswith("features:"):
+        module, inputs = Features(name.removeprefix("features:")).eval(), ["Nx3x128x128"]
+        folder = work / name
+        folder.mkdir(parents=True, exist_ok=True)
+        path = bnexport.convert(module, folder / "bnexport.onnx", inputs=inputs).path
     else:
         module, shape = network(name)
         inputs = [f"Nx{'x'.join(map(str, shape))}"]
         path = export(name, work, ()).paths[OURS]
     return _row(name, module, path, inputs)
+
+
+class Features(nn.Module):
+    """What a network of timm computes on the way."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        import_torchvision()
+        import timm
+
+        torch.manual_seed(0)
+        made = timm.create_model(name, features_only=True, pretrained=False)
+        self.network = trained_like(made, 0)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {f"map{place}": each for place, each in enumerate(self.network(x))}
 
 
 def _row(name: str, module: nn.Module, path: Path, inputs: Sequence[str]) -> Row:
@@ -103,6 +130,8 @@ def _row(name: str, module: nn.Module, path: Path, inputs: Sequence[str]) -> Row
         "batch",
         "kind",
         "output",
+        "inputs",
+        "part",
         "ratio",
         "relative",
         "yardstick",

@@ -40,7 +40,7 @@ _OTHER_NAMES = (
 )
 _NOWHERE = (
     "with the optimisers of ONNX Runtime off every output agrees: "
-    "one of them is at fault, or the outputs are not in their order"
+    "one of them is at fault, the outputs are not in their order, or it is a matter of rounding"
 )
 _EXPORTER = "PyTorch's exporter translates it wrongly: "
 _MARK_ALL = "--trt-outputs mark all --onnx-outputs mark all --fail-fast"

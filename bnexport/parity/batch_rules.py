@@ -259,7 +259,9 @@ def _gather(node: ir.Node, given: Given) -> Place | Mixed:
     if picked is not None:
         return Samples(axis + picked.axis, picked.inner)
     if place is None or place.axis == axis:
-        return Mixed("takes some samples out of the batch")
+        # Indices that are computed may be all of them: an as_strided becomes such a Gather.
+        fixed = node.inputs[1] is not None and node.inputs[1].const_value is not None
+        return Mixed("takes some samples out of the batch") if fixed else LOST
     return Samples(place.axis + (count - 1 if place.axis > axis else 0), place.inner)
 
 

@@ -17,7 +17,6 @@ from bnexport.parity.origin import finite
 from bnexport.parity.reference import Reference
 from bnexport.parity.rounding import Rounding
 from bnexport.parity.runner import RunFailed
-from bnexport.parity.yardstick import alike_floor, usual_floor
 
 __all__ = ["LARGE", "Extreme", "extreme_inputs", "extremes"]
 
@@ -65,13 +64,19 @@ def extreme_inputs(examples: Examples, n: int) -> dict[str, Arrays]:
 
 
 def extremes(
-    reference: Reference, inputs: Mapping[str, Arrays]
+    reference: Reference, inputs: Mapping[str, Arrays], usual: Rounding
 ) -> tuple[tuple[Extreme, ...], tuple[str, ...]]:
-    """What the reference makes of each; and the names of those on which the model itself gives no numbers."""
+    """What the reference makes of each; and the names of those on which the model itself gives no numbers to judge by.
+
+    Args:
+        reference: The model.
+        inputs: By name.
+        usual: How far rounding goes on the usual inputs.
+    """
     found, left_out = [], []
     for name, arrays in inputs.items():
         try:
-            extreme = _extreme(reference, name, arrays)
+            extreme = _extreme(reference, name, arrays, usual)
         except RunFailed:
             extreme = None
         if extreme is None:
@@ -81,12 +86,14 @@ def extremes(
     return tuple(found), tuple(left_out)
 
 
-def _extreme(reference: Reference, name: str, arrays: Arrays) -> Extreme | None:
+def _extreme(reference: Reference, name: str, arrays: Arrays, usual: Rounding) -> Extreme | None:
     with reference.runner as runner:
         truth = runner.run(arrays)
-    floor = alike_floor if name in _EDGES else usual_floor
-    rounding = Rounding(reference, [arrays], [truth], NUDGES, floor)
-    return Extreme(name, arrays, truth, rounding) if rounding.finite else None
+    rounding = Rounding(
+        reference, [arrays], [truth], NUDGES, edge_of=usual if name in _EDGES else None
+    )
+    vague = any(each.vague for each in rounding.of(reference.rounding.precision))
+    return Extreme(name, arrays, truth, rounding) if rounding.finite and not vague else None
 
 
 def _varies(array: Array) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bnexport.parity.arrays import Array, is_floating, widened
 from bnexport.parity.measure import Distance, distance
+from bnexport.parity.parts import Part
 from bnexport.parity.result import Check
 from bnexport.parity.yardstick import Limits, Yardstick
 
@@ -47,25 +48,27 @@ def judge(
     """Hold ``a`` against ``b``.
 
     Shape, emptiness and non-finite elements come first: each is a failure that no tolerance
-    excuses. Then numbers are held against the yardstick's limits, in the norm and in the largest
-    element; of integers and booleans only as many may differ as rounding flips; explicit
-    tolerances replace both.
+    excuses. Then numbers are held against the yardstick's limits, in the norm, in the largest
+    element and in the norm of each channel; of integers and booleans only as many may differ as
+    rounding flips; explicit tolerances replace both.
     """
     for obstacle in (_shape, _kind, _empty, _non_finite):
         if detail := obstacle(subject, a, b):
             return failed(subject, detail)
-    gap, limits = distance(a, b), yardstick.limits(b, subject.precision)
+    gap, limits, part = distance(a, b), yardstick.limits(b, subject.precision), None
     if tolerances is not None:
         ratio = _tolerance_ratio(a, b, tolerances)
         limits = Limits(limits.yardstick, 1.0, 1.0, 1.0)
     elif is_floating(a):
         ratio = max(gap.relative / limits.relative, gap.peak / limits.peak)
+        part = yardstick.worst_part(a, b, subject.precision)
+        ratio = max(ratio, part.ratio if part else 0.0)
     else:
         # The limit is a number of elements: less than one whole element is none.
         allowed = math.floor(limits.differing * a.size)
         limits = Limits(yardstick.flips, allowed / a.size, 0.0, limits.differing)
         ratio = _share(gap.differing, limits.relative)
-    return _measured(subject, a, gap, limits, ratio, tolerances)
+    return _measured(subject, a, gap, limits, ratio, tolerances, part)
 
 
 def failed(subject: Subject, detail: str) -> Check:
@@ -96,9 +99,13 @@ def _measured(
     limits: Limits,
     ratio: float,
     tolerances: Tolerances | None,
+    part: Part | None,
 ) -> Check:
     passed = ratio <= 1.0
     sentence = _explicit if tolerances else _rounding if is_floating(a) else _flipped
+    detail = sentence(gap, limits, ratio)
+    if part is not None and part.ratio == ratio:
+        detail = _in_part(part, gap)
     return Check(
         runtime=subject.runtime,
         precision=subject.precision,
@@ -111,11 +118,21 @@ def _measured(
         limit=limits.relative,
         worst=gap.worst,
         passed=passed,
-        detail="" if passed else sentence(gap, limits, ratio),
+        detail="" if passed else detail,
         peak=gap.peak,
         peak_limit=limits.peak,
         ratio=ratio,
         inputs=subject.inputs,
+        part=part.name if part else "",
+        part_relative=part.relative if part else 0.0,
+        part_limit=part.limit if part else 0.0,
+    )
+
+
+def _in_part(part: Part, gap: Distance) -> str:
+    return (
+        f"off by {part.relative:.1e} in {part.name}, {part.ratio:.3g} times the limit of {part.limit:.1e} "
+        f"that rounding explains there; worst of all at {_at(gap.worst)}"
     )
 
 

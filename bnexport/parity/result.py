@@ -34,6 +34,9 @@ class Check:
         ratio: How much of its limit the worst measure used; passed means 1 or less, infinite means
             that nothing could be measured (another shape, NaN, a runtime that failed).
         inputs: What the samples were, where they were not those of the examples: ``zeros``.
+        part: The channel that errs the most by its own rounding, where an output has channels: ``[:, 37]``.
+        part_relative: ||a - b|| / ||b|| of it.
+        part_limit: What that was held against.
     """
 
     runtime: str
@@ -52,6 +55,9 @@ class Check:
     peak_limit: float = 0.0
     ratio: float = 0.0
     inputs: str = ""
+    part: str = ""
+    part_relative: float = 0.0
+    part_limit: float = 0.0
 
 
 @dataclass(frozen=True)

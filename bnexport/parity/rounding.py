@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.nudge import nudged
 from bnexport.parity.reference import Reference
 from bnexport.parity.runner import RunFailed, Runner
-from bnexport.parity.yardstick import Tally, Yardstick, roundoff, usual_floor
+from bnexport.parity.yardstick import Tally, Yardstick, alike_floor, roundoff, usual_floor
 
 __all__ = ["Coarsened", "Rounding"]
 
@@ -33,7 +33,9 @@ class Rounding:
             arithmetic may round it.
         truth: What is right on each.
         nudges: How often the last is run so.
-        floor: The least that counts as rounding, as a fraction of an output, of the length of a channel.
+        edge_of: The usual inputs, where these are an edge of theirs. What an edge is for is then seen in the whole of
+            an output and in units of what it usually is: it may be next to nothing here, and in a channel that is
+            saturated rounding is luck.
 
     Attributes:
         plain: What the model's own arithmetic makes of each batch.
@@ -49,10 +51,13 @@ class Rounding:
         inputs: Sequence[Arrays],
         truth: Sequence[Arrays],
         nudges: int,
-        floor: Callable[[int], float] = usual_floor,
+        *,
+        edge_of: Rounding | None = None,
     ) -> None:
         self._reference = reference
         self._inputs, self._truth, self._nudges = inputs, truth, nudges
+        self._usual = edge_of
+        floor = alike_floor if edge_of else usual_floor
         self._floor = floor(max(map(_channel, inputs[-1]), default=1))
         self.plain = tuple(truth)
         with reference.rounding as own:
@@ -62,7 +67,7 @@ class Rounding:
             plain = () if own is reference.runner else self.plain
             tallies = self._tallied(own, plain, None)
         self.finite = not any(tally.lost for tally in tallies)
-        self._own = tuple(tally.yardstick(own.precision, self._floor) for tally in tallies)
+        self._own = self._yardsticks(tallies, own.precision)
         self._found: dict[str, tuple[Yardstick, ...]] = {}
 
     def of(self, precision: str) -> tuple[Yardstick, ...]:
@@ -89,10 +94,17 @@ class Rounding:
         except RunFailed:
             return self._own
         # What overflowed measures nothing: numbers are judged by numbers.
+        found = self._yardsticks(tallies, precision)
         return tuple(
-            fine if tally.lost else tally.yardstick(precision, self._floor)
-            for tally, fine in zip(tallies, self._own, strict=True)
+            fine if tally.lost else coarse
+            for tally, coarse, fine in zip(tallies, found, self._own, strict=True)
         )
+
+    def _yardsticks(self, tallies: Sequence[Tally], precision: str) -> tuple[Yardstick, ...]:
+        found = tuple(tally.yardstick(precision, self._floor) for tally in tallies)
+        if self._usual is None:
+            return found
+        return tuple(map(Yardstick.levelled, found, self._usual.of(precision)))
 
     def _tallied(self, runner: Runner, plain: Iterable[Arrays], unit: float | None) -> list[Tally]:
         """Of the plain runs, and of those on what was moved by ``unit``, which are not kept."""

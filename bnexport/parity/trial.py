@@ -73,7 +73,7 @@ def prepare(
     _check_count(truth[max(batches)], names)
     sizes = sorted(inputs)
     rounding = Rounding(reference, [inputs[n] for n in sizes], [truth[n] for n in sizes], NUDGES)
-    found, left_out = extremes(reference, extreme_inputs(examples, min(batches)))
+    found, left_out = extremes(reference, extreme_inputs(examples, min(batches)), rounding)
     rounded = dict(zip(sizes, rounding.plain, strict=True))
     plain = truth if reference.own.precision == "float64" else rounded
     return Trial(

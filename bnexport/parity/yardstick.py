@@ -28,6 +28,7 @@ import numpy as np
 
 from bnexport.parity.arrays import Array, is_floating, widened
 from bnexport.parity.measure import norm, peak
+from bnexport.parity.parts import Part, Parts, Slices
 
 __all__ = [
     "MULTIPLE",
@@ -124,13 +125,14 @@ class Yardstick:
     output of one number may be exact by chance, or next to zero.
 
     Attributes:
-        rms: Root mean square of the reference.
+        rms: Root mean square of the reference; where it is zero, errors are absolute.
         peak: Largest magnitude of the reference.
         noise: Root mean square of (own - reference).
         noise_peak: Largest |own - reference|.
         flips: The fraction of elements in which own and reference are not equal.
         precision: The arithmetic that rounded so.
         floor: The least that counts as rounding, as a fraction of the output.
+        slices: The same of each channel, where an output has such.
     """
 
     rms: float
@@ -140,10 +142,11 @@ class Yardstick:
     flips: float
     precision: str
     floor: float = FLOOR
+    slices: tuple[Slices, ...] = ()
 
     def limits(self, reference: Array, precision: str) -> Limits:
         """For outputs that are compared with ``reference``, from a runtime of this precision."""
-        coarser = max(1.0, roundoff(precision) / (roundoff(self.precision) or 1.0))
+        coarser = self._coarser(precision)
         per_norm = math.sqrt(reference.size) / norm(reference)
         return Limits(
             yardstick=self.noise * coarser * per_norm,
@@ -152,22 +155,44 @@ class Yardstick:
             differing=min(MULTIPLE * max(self.flips, FLIPS_FLOOR) * coarser, CEILING),
         )
 
+    def worst_part(self, a: Array, b: Array, precision: str) -> Part | None:
+        """The channel of ``a`` that is furthest from ``b``, by its own rounding; None: there are none to tell."""
+        multiple = MULTIPLE * self._coarser(precision)
+        found = [each.worst(a, b, multiple) for each in self.slices]
+        return max(filter(None, found), key=lambda part: part.ratio, default=None)
+
+    def _coarser(self, precision: str) -> float:
+        return max(1.0, roundoff(precision) / (roundoff(self.precision) or 1.0))
+
+    def levelled(self, usual: Yardstick) -> Yardstick:
+        """The same in units of what an output usually is, and of the whole output alone."""
+        return replace(
+            self, rms=max(self.rms, usual.rms), peak=max(self.peak, usual.peak), slices=()
+        )
+
     def capped(self, share: float) -> Yardstick:
         """The same, with no more rounding than ``share`` of the output."""
         return replace(
             self,
-            noise=min(self.noise, share * self.rms),
-            noise_peak=min(self.noise_peak, share * self.peak),
+            noise=min(self.noise, share * (self.rms or 1.0)),
+            noise_peak=min(self.noise_peak, share * (self.peak or 1.0)),
             flips=min(self.flips, share),
+            slices=(),
         )
 
     def _allowed(self, noise: float, level: float, coarser: float) -> float:
+        level = level or 1.0
         return min(MULTIPLE * max(noise, self.floor * level) * coarser, CEILING * level)
+
+    @property
+    def vague(self) -> bool:
+        """Whether rounding alone takes the output so far that the ceiling cuts its limit off."""
+        return MULTIPLE * self.noise > CEILING * (self.rms or 1.0)
 
     @property
     def relative(self) -> float:
         """The rounding as a fraction of the output."""
-        return self.noise / self.rms
+        return self.noise / (self.rms or 1.0)
 
 
 @dataclass
@@ -182,6 +207,7 @@ class Tally:
     differing: int = 0
     lost: int = 0
     floating: bool = True
+    parts: list[Parts] | None = None
 
     def add(self, own: Array, reference: Array) -> None:
         """Count one run; elements that are not finite on either side are left out, to fail elsewhere."""
@@ -196,6 +222,9 @@ class Tally:
         self.noise_peak = max(self.noise_peak, float(gap.max(initial=0.0)))
         self.differing += int(np.count_nonzero(gap))
         self.floating = is_floating(own)
+        self.parts = Parts.of(b) if self.parts is None else self.parts
+        for part in self.parts:
+            part.add(np.where(finite, np.abs(a - b), 0.0), np.where(finite, b, 0.0))
 
     def yardstick(self, precision: str, floor: float = FLOOR) -> Yardstick:
         """What was gathered, of runs in this arithmetic.
@@ -206,11 +235,12 @@ class Tally:
         """
         size = max(1, self.size)
         return Yardstick(
-            rms=math.sqrt(self.level / size) or 1.0,
-            peak=self.peak or 1.0,
+            rms=math.sqrt(self.level / size),
+            peak=self.peak,
             noise=math.sqrt(self.noise / size),
             noise_peak=self.noise_peak,
             flips=0.0 if self.floating else self.differing / size,
             precision=precision,
             floor=floor,
+            slices=tuple(part.slices(floor) for part in self.parts or ()),
         )

@@ -69,22 +69,30 @@ class Multiple:
         return f"{self.multiple:g} x the model's own rounding"
 
     def bounds(self, check: Check, report: Document) -> tuple[float, float]:
-        """Both measures count; whichever is worse."""
+        """Every measure counts; whichever is worst."""
         relative, peak = self._ranges(check, report)
         off, far = value(check["relative"]), value(check["peak"])
         if not value(
             check["peak_limit"]
         ):  # of integers, whose share that differs is all that counts
             return _share(off, relative[1]), _share(off, relative[0])
+        part = self._part(check, report)
         return (
-            max(_share(off, relative[1]), _share(far, peak[1])),
-            max(_share(off, relative[0]), _share(far, peak[0])),
+            max(_share(off, relative[1]), _share(far, peak[1]), part),
+            max(_share(off, relative[0]), _share(far, peak[0]), part),
         )
 
     def limits(self, check: Check, report: Document) -> tuple[float, float]:
         """The lower ends."""
         relative, peak = self._ranges(check, report)
         return relative[0], peak[0]
+
+    def _part(self, check: Check, report: Document) -> float:
+        """The channel that errs the most: its limit is never cut off, and an older report has none."""
+        if not check.get("part"):
+            return 0.0
+        scale = self.multiple / value(report["parity"]["multiple"])
+        return _share(value(check["part_relative"]), value(check["part_limit"]) * scale)
 
     def _ranges(
         self, check: Check, report: Document

@@ -92,6 +92,9 @@ APART = {
     "an operator that is not known": "(float[N,6] x) => (int64[A,B] y) { y = NonZero (x) }",
     "a fixed file": "(float[2,6] x) => (float[A,B] y) { y = Softmax <axis=0> (x) }",
     "a table": "(int64[N,5] x) => (float[A,B,C] y) { y = Gather (w2, x) }",
+    "indices that are computed": "(float[N,6] x) => (float[A,B] y) { s = Shape <end=1> (x) n = Squeeze (s)"
+    " zero = Constant <value = int64 {0}> () one = Constant <value = int64 {1}> ()"
+    " i = Range (zero, n, one) y = Gather (x, i) }",
     "a row that all share": "(float[N,6] x, float[6] u) => (float[A,B] y) { y = Add (x, u) }",
     "a length": "(float[N,6] x) => (float[A,B] y) { s = Shape (x) f = Cast <to=1> (s)"
     " i = Constant <value = int64 {1}> () g0 = Gather (f, i) y = Mul (x, g0) }",

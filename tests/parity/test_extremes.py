@@ -13,7 +13,9 @@ from torch import Tensor, nn
 import bnexport
 from bnexport.inputs import Examples, InputSpec
 from bnexport.parity import Reference, TorchRunner
+from bnexport.parity.arrays import from_torch
 from bnexport.parity.extremes import LARGE, extreme_inputs, extremes
+from bnexport.parity.rounding import Rounding
 from bnexport.signature import Plain
 
 EDGES = ["zeros", "ones", LARGE, "inputs a thousandth as large", "the smallest numbers there are"]
@@ -58,9 +60,9 @@ class Inverse(nn.Module):
 def test_where_the_model_gives_nan_there_is_nothing_to_judge():
     plain = Plain(Inverse().eval(), ["x"])
     own, wide = TorchRunner(plain), TorchRunner(plain, dtype=torch.float64)
-    found, left_out = extremes(
-        Reference(wide, own, own, ""), extreme_inputs(Examples((FLOATS,)), 1)
-    )
+    reference, drawn = Reference(wide, own, own, ""), from_torch(Examples((FLOATS,)).batch(1))
+    usual = Rounding(reference, [drawn], [wide.run(drawn)], 1)
+    found, left_out = extremes(reference, extreme_inputs(Examples((FLOATS,)), 1), usual)
     assert left_out == ("zeros",)
     assert len(found) == len(DRAWS) + len(EDGES) - 1
 
@@ -88,3 +90,31 @@ def test_a_file_that_clips_what_is_large_is_found_on_large_inputs_alone(net, tmp
     with pytest.raises(bnexport.BnexportError, match=f"at batch 1 on {LARGE}"):
         parity.raise_for_failure()
     assert bnexport.verify(net, path, inputs=["Nx3x8x8"], atol=1e-4).ok
+
+
+class Normalised(nn.Module):
+    """Of inputs that are all alike it makes nothing, to rounding that is divided by sqrt(eps)."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.conv, self.norm, self.scale = nn.Conv1d(1, 8, 40, 4), nn.InstanceNorm1d(8), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)) * self.scale
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_what_is_next_to_nothing_is_judged_in_units_of_what_it_usually_is(scale, tmp_path: Path):
+    torch.manual_seed(0)
+    net = Normalised(scale).eval()
+    path = bnexport.convert(net, tmp_path / "net.onnx", inputs=["Nx1x4000"]).path
+    model = onnx.load(path)
+    head = model.graph.node[-1]
+    off = onnx.numpy_helper.from_array(np.float32(scale / 100), "off")
+    model.graph.initializer.append(off)
+    output, head.output[0] = head.output[0], "before"
+    where = onnx.helper.make_node("Max", ["before", "off"], [output])
+    model.graph.node.append(where)
+    onnx.save(model, path)
+    parity = bnexport.verify(net, path, inputs=["Nx1x4000"], locate=False)
+    assert "zeros" in {check.inputs for check in parity.failures}

@@ -105,7 +105,8 @@ def test_tf32_changes_nothing_where_there_is_no_product():
 
 @pytest.mark.parametrize(("module", "precision"), [(Picky(), "float16"), (Steep(), "float16")])
 def test_where_it_cannot_be_measured_the_models_own_stands(module, precision):
-    assert rounding(module).of(precision) == rounding(module).of("float32")
+    found = rounding(module)
+    assert found.of(precision) == found.of("float32")
 
 
 def test_a_finer_arithmetic_gets_no_shorter_one():

@@ -1,0 +1,128 @@
+"""The parts of an output: channels that a single norm over all of them would hide.
+
+A detector gives boxes in pixels and scores below one in a single tensor. Scores that are off by a thousandth are less
+than a millionth of its norm. So each slice along the channel axis, and along the last, has a yardstick of its own,
+where it was measured on enough elements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bnexport.parity.arrays import Array, is_floating, widened
+
+__all__ = ["Part", "Parts", "Slices"]
+
+# Slices along one axis: of an axis with more of them the elements of one are no channel.
+MOST = 1024
+# Elements of one slice of one sample, and those of all runs that rounding reached: of fewer, the root mean square
+# says little.
+FEWEST, ROUNDED = 16, 64
+
+
+@dataclass
+class Parts:
+    """Gathers the rounding of the slices along one axis, run by run.
+
+    What is kept is that of the sample in which it went furthest: a softmax, say, is all but constant in most samples,
+    and pooled over those its rounding says nothing of the one in which it is not.
+    """
+
+    axis: int
+    noise: Array = field(default_factory=lambda: np.zeros(0))
+    level: Array = field(default_factory=lambda: np.zeros(0))
+    rounded: Array = field(default_factory=lambda: np.zeros(0))
+
+    def add(self, gap: Array, right: Array) -> None:
+        """Count one run: |own - reference|, and the reference."""
+        noise, level = (_deviations(each, self.axis).max(axis=0) for each in (gap, right))
+        rounded = np.count_nonzero(_by_slice(gap, self.axis), axis=(0, 2))
+        if not len(self.noise):
+            self.noise, self.level, self.rounded = noise, level, rounded
+        elif len(self.noise) == len(noise):
+            self.noise, self.level = np.maximum(self.noise, noise), np.maximum(self.level, level)
+            self.rounded = self.rounded + rounded
+        else:  # another shape at another batch: nothing is known of either
+            self.rounded = np.zeros_like(self.rounded)
+
+    def slices(self, floor: float) -> Slices:
+        """The yardsticks: each what rounding came to, and no less than ``floor`` of the slice."""
+        known = (self.rounded >= ROUNDED) & (self.level > 0)
+        allowed = np.maximum(self.noise, floor * self.level)
+        return Slices(self.axis, np.where(known, allowed, np.inf))
+
+    @staticmethod
+    def of(array: Array) -> list[Parts]:
+        """For the axes of an output that may be channels."""
+        if array.ndim < 3 or not is_floating(array) or array.dtype.kind == "c":
+            return []
+        axes = dict.fromkeys((1, array.ndim - 1))
+        per_sample = array.size // max(1, array.shape[0])
+        return [
+            Parts(axis)
+            for axis in axes
+            if 2 <= array.shape[axis] <= MOST and per_sample // array.shape[axis] >= FEWEST
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """The rounding of the slices along one axis, root mean square of a sample; infinite where it is not known."""
+
+    axis: int
+    rounding: Array
+
+    def worst(self, a: Array, b: Array, multiple: float) -> Part | None:
+        """The slice that errs the most, measured by its limit; None where the shape is another or no rounding known."""
+        if b.ndim <= self.axis or b.shape[self.axis] != len(self.rounding):
+            return None
+        error, level = (
+            _deviations(each, self.axis).max(axis=0)
+            for each in (widened(a) - widened(b), widened(b))
+        )
+        ratios = error / (multiple * self.rounding)
+        place = int(ratios.argmax())
+        if not np.isfinite(self.rounding[place]):
+            return None
+        scale = float(level[place]) or 1.0
+        return Part(
+            name=f"[:, {place}]" if self.axis == 1 else f"[..., {place}]",
+            relative=float(error[place]) / scale,
+            limit=float(multiple * self.rounding[place]) / scale,
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """The verdict on one slice.
+
+    Attributes:
+        name: As numpy would index it: ``[:, 37]``.
+        relative: ||a - b|| / ||b|| over the slice, each of the sample in which it is largest.
+        limit: What that is held against.
+    """
+
+    name: str
+    relative: float
+    limit: float
+
+    @property
+    def ratio(self) -> float:
+        """How much of its limit it used."""
+        return self.relative / self.limit
+
+
+def _by_slice(array: Array, axis: int) -> Array:
+    """Samples, slices, elements."""
+    moved = np.moveaxis(array, axis, 1)
+    rows: Array = moved.reshape(moved.shape[0], moved.shape[1], -1)
+    return rows
+
+
+def _deviations(array: Array, axis: int) -> Array:
+    """Root mean square, by sample and slice."""
+    rows = _by_slice(array, axis)
+    means: Array = np.einsum("nse,nse->ns", rows, rows) / max(1, rows.shape[2])
+    return np.sqrt(means)
