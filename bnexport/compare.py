@@ -166,7 +166,10 @@ def _examples(
         what = f"the samples of {data.name} have no inputs to go to"
         raise UsageError(what, "neither file is ONNX", "Say the shapes: --input Nx3x224x224")
     return Examples(
-        tuple(replace(spec, name=spec.name or f"input_{place}") for place, spec in enumerate(specs))
+        tuple(
+            replace(spec, name=spec.name or f"input_{place}", dtype=spec.dtype or "float32")
+            for place, spec in enumerate(specs)
+        )
     )
 
 

@@ -46,7 +46,7 @@ class InputSpec:
     Attributes:
         name: The parameter of ``forward`` that it feeds; empty until `complete` fills it in.
         shape: With None for the batch axis (always axis 0); one without None has no batch axis.
-        dtype: A torch dtype's name: ``float32``, ``int64``.
+        dtype: A torch dtype's name: ``float32``, ``int64``; empty until `complete` fills it in.
         high: Integers are drawn from 0 up to and without this; None: what suits the dtype.
     """
 
@@ -58,7 +58,7 @@ class InputSpec:
     def __str__(self) -> str:
         shape = "x".join("N" if size is None else str(size) for size in self.shape)
         named = f"{self.name}:{shape}" if self.name else shape
-        return named if self.dtype == "float32" else f"{named}:{self.dtype}"
+        return named if self.dtype in ("", "float32") else f"{named}:{self.dtype}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Examples:
 
 
 def parse_input(text: str) -> InputSpec:
-    """Read ``[name:]Nx3x224x224[:dtype]``.
+    """Read ``[name:]Nx3x224x224[:dtype]``; what is not said is empty.
 
     Raises:
         UsageError: The text has another form.
@@ -113,7 +113,7 @@ def parse_input(text: str) -> InputSpec:
 
 
 def _parts(text: str) -> list[str]:
-    """The parts between colons, the last of them the dtype's full name."""
+    """The parts between colons, the last of them the dtype's full name, or empty."""
     parts = [part.strip() for part in text.split(":")]
     last = parts[-1].removeprefix("torch.")
     if len(parts) > 1 and last in _BY_NAME:
@@ -121,7 +121,7 @@ def _parts(text: str) -> list[str]:
     if len(parts) > 2 or (len(parts) == 2 and _SHAPE.fullmatch(parts[0]) and not _is_shape(last)):
         known = ", ".join(_DTYPES)
         raise UsageError(f"input {text!r}", f"{last!r} is no dtype; there are {known}", _EXAMPLE)
-    return [*parts, "float32"]
+    return [*parts, ""]
 
 
 def _is_shape(text: str) -> bool:
@@ -129,14 +129,20 @@ def _is_shape(text: str) -> bool:
 
 
 def complete(specs: Sequence[InputSpec], module: torch.nn.Module) -> tuple[InputSpec, ...]:
-    """Give every spec its parameter of ``forward``, and put them in the order of ``forward``.
+    """Give every spec its parameter of ``forward`` and its dtype, and put them in the order of ``forward``.
 
-    Unnamed specs take, in order, the required parameters that no other spec names.
+    Unnamed specs take, in order, the required parameters that no other spec names; without a dtype, the one that the
+    module computes in.
 
     Raises:
         UsageError: A name does not fit, an input is missing, or none has a batch axis.
     """
-    from bnexport.inputs.forward import all_parameters, embedding_size, required_parameters
+    from bnexport.inputs.forward import (
+        all_parameters,
+        embedding_size,
+        float_dtype,
+        required_parameters,
+    )
 
     required, known = required_parameters(module), all_parameters(module)
     given = [spec.name for spec in specs if spec.name]
@@ -153,6 +159,8 @@ def complete(specs: Sequence[InputSpec], module: torch.nn.Module) -> tuple[Input
     names = iter(free)
     full = [spec if spec.name else replace(spec, name=next(names)) for spec in specs]
     _check_complete(full, required)
+    own = str(float_dtype(module)).removeprefix("torch.")
+    full = [replace(spec, dtype=spec.dtype or own) for spec in full]
     high = embedding_size(module)
     full = [replace(spec, high=spec.high or high) if _is_integer(spec) else spec for spec in full]
     return tuple(sorted(full, key=lambda spec: known.index(spec.name)))

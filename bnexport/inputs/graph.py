@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -36,8 +37,7 @@ def examples_of(
 
         return read_for_graph(data, [_spec(value, free=True) for value in values])
     chosen = _by_name(given, names)
-    specs = tuple(chosen.get(value.name or "") or _spec(value) for value in values)
-    return Examples(specs)
+    return Examples(tuple(_chosen(value, chosen.get(value.name or "")) for value in values))
 
 
 def _by_name(given: Sequence[InputSpec], names: Sequence[str]) -> dict[str, InputSpec]:
@@ -48,8 +48,20 @@ def _by_name(given: Sequence[InputSpec], names: Sequence[str]) -> dict[str, Inpu
             raise UsageError(
                 f"the model has no input {spec.name or index!r}", "", f"It has: {', '.join(names)}."
             )
-        chosen[name] = InputSpec(name, spec.shape, spec.dtype)
+        chosen[name] = replace(spec, name=name)
     return chosen
+
+
+def _chosen(value: ir.Value, given: InputSpec | None) -> InputSpec:
+    """What the user says of an input, in the type that the file declares unless another is said."""
+    if given is None:
+        return _spec(value)
+    return replace(given, dtype=given.dtype or _dtype(value) or "float32")
+
+
+def _dtype(value: ir.Value) -> str:
+    dtype = value.dtype.name.lower() if value.dtype else ""
+    return _NAMES.get(dtype, dtype)
 
 
 def _spec(value: ir.Value, *, free: bool = False) -> InputSpec:
@@ -66,8 +78,7 @@ def _spec(value: ir.Value, *, free: bool = False) -> InputSpec:
         else:
             why = f"axis {axis} ({size}) is free"
             raise UsageError(f"input {name!r} needs a shape", why, _hint(name, value.shape))
-    dtype = value.dtype.name.lower()
-    return InputSpec(name, tuple(sizes), _NAMES.get(dtype, dtype))
+    return InputSpec(name, tuple(sizes), _dtype(value))
 
 
 def _hint(name: str, shape: Iterable[object]) -> str:

@@ -1,12 +1,14 @@
 """Inputs as typed, as stored, as drawn, and as inferred."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
 
 from bnexport.errors import Refused, UsageError
 from bnexport.inputs import Examples, InputSpec, complete, infer, parse_input, read_inputs
+from bnexport.inputs.graph import examples_of
 
 
 class Two(nn.Module):
@@ -24,21 +26,39 @@ class Two(nn.Module):
 
 
 TYPED = {
-    "Nx3x224x224": InputSpec("", (None, 3, 224, 224)),
-    "x:nX3,8\u00d78": InputSpec("x", (None, 3, 8, 8)),
+    "Nx3x224x224": InputSpec("", (None, 3, 224, 224), ""),
+    "x:nX3,8\u00d78": InputSpec("x", (None, 3, 8, 8), ""),
     "ids:Nx16:i64": InputSpec("ids", (None, 16), "int64"),
     "Nx4:f16": InputSpec("", (None, 4), "float16"),
     "Nx4:torch.bfloat16": InputSpec("", (None, 4), "bfloat16"),
-    "N": InputSpec("", (None,)),
+    "N": InputSpec("", (None,), ""),
     "N:int64": InputSpec("", (None,), "int64"),
-    "n:N": InputSpec("n", (None,)),
-    "table:10x4": InputSpec("table", (10, 4)),
+    "n:N": InputSpec("n", (None,), ""),
+    "table:10x4": InputSpec("table", (10, 4), ""),
 }
 
 
 @pytest.mark.parametrize(("text", "spec"), TYPED.items(), ids=TYPED)
 def test_parse(text, spec):
     assert parse_input(text) == spec
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_dtype_that_is_not_said_is_the_modules_own(dtype):
+    said, unsaid = complete([parse_input("Nx3x8x8:f32"), parse_input("Nx7")], Two().to(dtype))
+    assert said.dtype == "float32"
+    assert unsaid.dtype == str(dtype).removeprefix("torch.")
+
+
+def test_or_the_one_that_a_graph_declares():
+    kinds = {"ids": ir.DataType.INT64, "x": ir.DataType.FLOAT16}
+    values = [
+        ir.Value(name=n, type=ir.TensorType(t), shape=ir.Shape(["N", "L"]))
+        for n, t in kinds.items()
+    ]
+    model = ir.Model(ir.Graph(values, [], nodes=[], opset_imports={"": 20}), ir_version=10)
+    found = examples_of(model, [parse_input("Nx16"), parse_input("x:Nx4:f32")])
+    assert [spec.dtype for spec in found.specs] == ["int64", "float32"]
 
 
 @pytest.mark.parametrize("text", [each for each in TYPED if "8" not in each])
