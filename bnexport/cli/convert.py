@@ -22,11 +22,14 @@ from bnexport.cli.progress import progress
 from bnexport.cli.reports import (
     check_reports,
     report_option,
+    show_written,
     write_reports,
     written_on_failure,
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bnexport.report.forms import Wanted
 
 __all__ = ["convert_command"]
@@ -106,9 +109,11 @@ def convert_command(
         )
     document = conversion.to_json()
     write_reports(report, document)
-    return Answer(
-        document,
-        lambda console: show_summary(
+
+    def show(console: Console) -> None:
+        show_summary(
             console, document, conversion.report, every_row=ledger, every_pass=print_passes
-        ),
-    )
+        )
+        show_written(console, report)
+
+    return Answer(document, show)

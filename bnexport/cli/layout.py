@@ -14,7 +14,7 @@ from bnexport.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["BAD", "GOOD", "Cell", "columns", "emit", "fields", "rows", "words"]
+__all__ = ["BAD", "GOOD", "Cell", "columns", "emit", "fields", "rows", "words", "wrote"]
 
 LABEL = 9
 GOOD, BAD = "green", "bold red"
@@ -68,3 +68,9 @@ def emit(console: Console, table: RenderableType) -> None:
 def words(text: Cell) -> Text:
     """``text`` as rich shows it, without control characters or markup."""
     return text if isinstance(text, Text) else Text(printable(text))
+
+
+def wrote(console: Console, path: str, what: str) -> None:
+    """Say what was written; a path is copied and pasted, so it goes on one line whatever the width."""
+    line = Text(f"{'wrote':<9} ", "dim").append(printable(path), "bold not dim")
+    console.print(line.append(f" ({what})", "not dim"), soft_wrap=True)

@@ -12,9 +12,18 @@ import click
 from bnexport.errors import OutputError, ParityFailure
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bnexport.report.forms import Wanted
 
-__all__ = ["KINDS", "check_reports", "report_option", "write_reports", "written_on_failure"]
+__all__ = [
+    "KINDS",
+    "check_reports",
+    "report_option",
+    "show_written",
+    "write_reports",
+    "written_on_failure",
+]
 
 KINDS = ("html", "junit", "sarif", "markdown")
 
@@ -46,6 +55,14 @@ def write_reports(wanted: Sequence[Wanted], document: Any) -> None:
         from bnexport.report.forms import write
 
         write(wanted, document)
+
+
+def show_written(console: Console, wanted: Sequence[Wanted]) -> None:
+    """Say what was written."""
+    from bnexport.cli.layout import wrote
+
+    for each in wanted:
+        wrote(console, str(each.path), each.kind)
 
 
 @contextmanager

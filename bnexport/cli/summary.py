@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from bnexport.cli.layout import BAD, GOOD, Cell, columns, fields, rows
+from bnexport.cli.layout import BAD, GOOD, Cell, columns, fields, rows, wrote
 from bnexport.cli.parity_table import show_parity
-from bnexport.printable import printable
 from bnexport.report.runs import size
 
 if TYPE_CHECKING:
@@ -122,13 +121,10 @@ def _fate(row: Document) -> str:
 
 
 def _show_files(console: Console, files: list[Document], report: PathLike[str] | None) -> None:
-    wrote = [(file["path"], f"{file['role']}, {size(file['bytes'])}") for file in files]
+    for file in files:
+        wrote(console, file["path"], f"{file['role']}, {size(file['bytes'])}")
     if report is not None:
-        wrote.append((fspath(report), "report"))
-    for path, what in wrote:
-        # A path is copied and pasted: it goes on one line whatever the width.
-        line = Text(f"{'wrote':<9} ", "dim").append(printable(path), "bold not dim")
-        console.print(line.append(f" ({what})", "not dim"), soft_wrap=True)
+        wrote(console, fspath(report), "report")
 
 
 def _verdict(report: Document) -> Text:

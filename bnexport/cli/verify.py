@@ -11,9 +11,11 @@ from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
 from bnexport.cli.options import input_options, load_options, speech_options, tolerance_options
 from bnexport.cli.progress import progress
-from bnexport.cli.reports import check_reports, report_option, write_reports
+from bnexport.cli.reports import check_reports, report_option, show_written, write_reports
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bnexport.report.forms import Wanted
 
 __all__ = ["verify_command"]
@@ -67,4 +69,9 @@ def verify_command(
         "versions": versions(),
     }
     write_reports(report, document)
-    return Answer(document, lambda console: show_parity(console, judged), 0 if parity.ok else 1)
+
+    def show(console: Console) -> None:
+        show_parity(console, judged)
+        show_written(console, report)
+
+    return Answer(document, show, 0 if parity.ok else 1)
