@@ -61,7 +61,7 @@ def located_by_graph(
     """
 
     def search(judged: GraphSide, opset: int | None, inputs: Arrays) -> Found:
-        return _compared(judged, [GraphSide(right())], inputs)
+        return _compared(judged, [GraphSide(right(), inputs=_names(examples))], inputs)
 
     return _located(parity, file, examples, search)
 
@@ -71,8 +71,9 @@ def located_by_module(parity: Parity, file: Path, meant: Intended) -> Parity:
 
     def search(judged: GraphSide, opset: int | None, inputs: Arrays) -> Found:
         graph = capture(meant.plain, meant.examples, opset).model
-        plain = GraphSide(ir.to_proto(graph))
-        folded = GraphSide(ir.to_proto(rewrite(graph, meant.batch_norms).model))
+        names = _names(meant.examples)
+        plain = GraphSide(ir.to_proto(graph), inputs=names)
+        folded = GraphSide(ir.to_proto(rewrite(graph, meant.batch_norms).model), inputs=names)
         found = _compared(judged, [folded, plain], inputs)
         if isinstance(found, Wrong) or found == _OTHER_NAMES:
             return found
@@ -112,7 +113,7 @@ def _located(
     model = _graph(file) if failing else None
     if model is None:
         return parity
-    first, judged = failing[0], GraphSide(model)
+    first, judged = failing[0], GraphSide(model, inputs=_names(examples))
     usual = from_torch(examples.batch(first.batch))
     inputs = extreme_inputs(examples, first.batch).get(first.inputs, usual)
     try:
@@ -125,6 +126,10 @@ def _located(
     if found == _NOWHERE and not math.isfinite(first.max_abs):
         return parity  # an output that is missing, or of another type: its values are right
     return replace(parity, located=str(found), origin=found if isinstance(found, Wrong) else None)
+
+
+def _names(examples: Examples) -> list[str]:
+    return [spec.name for spec in examples.specs]
 
 
 def _of_a_file(check: Check) -> bool:

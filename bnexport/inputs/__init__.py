@@ -139,8 +139,8 @@ def complete(specs: Sequence[InputSpec], module: torch.nn.Module) -> tuple[Input
     """
     from bnexport.inputs.forward import (
         all_parameters,
-        embedding_size,
         float_dtype,
+        index_ranges,
         required_parameters,
     )
 
@@ -161,8 +161,7 @@ def complete(specs: Sequence[InputSpec], module: torch.nn.Module) -> tuple[Input
     _check_complete(full, required)
     own = str(float_dtype(module)).removeprefix("torch.")
     full = [replace(spec, dtype=spec.dtype or own) for spec in full]
-    high = embedding_size(module)
-    full = [replace(spec, high=spec.high or high) if _is_integer(spec) else spec for spec in full]
+    full = _with_ranges(full, index_ranges(module, full) if any(map(_is_integer, full)) else [])
     return tuple(sorted(full, key=lambda spec: known.index(spec.name)))
 
 
@@ -174,6 +173,12 @@ def _check_complete(specs: Sequence[InputSpec], required: Sequence[str]) -> None
     if all(None not in spec.shape for spec in specs):
         shapes = ", ".join(map(str, specs))
         raise UsageError(f"no batch axis in {shapes}", "the batch is written N", _EXAMPLE)
+
+
+def _with_ranges(specs: list[InputSpec], ranges: Sequence[int | None]) -> list[InputSpec]:
+    pairs = zip(specs, ranges, strict=True) if ranges else ()
+    made = [replace(s, high=s.high or high) if _is_integer(s) else s for s, high in pairs]
+    return made or specs
 
 
 def _is_integer(spec: InputSpec) -> bool:

@@ -13,6 +13,19 @@ from bnexport.inputs import Examples, InputSpec
 
 __all__ = ["examples_of"]
 
+_KEEP_INDICES = {
+    *(
+        "Cast",
+        "Flatten",
+        "Identity",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    )
+}
 _NAMES = {"float": "float32", "double": "float64"}
 
 
@@ -54,9 +67,43 @@ def _by_name(given: Sequence[InputSpec], names: Sequence[str]) -> dict[str, Inpu
 
 def _chosen(value: ir.Value, given: InputSpec | None) -> InputSpec:
     """What the user says of an input, in the type that the file declares unless another is said."""
-    if given is None:
-        return _spec(value)
-    return replace(given, dtype=given.dtype or _dtype(value) or "float32")
+    spec = _spec(value) if given is None else given
+    dtype = spec.dtype or _dtype(value) or "float32"
+    if not _known(dtype):
+        why = f"it holds {dtype}, of which no sample can be drawn"
+        raise UsageError(f"input {value.name!r} cannot be fed", why, "bnexport verifies tensors")
+    return replace(spec, dtype=dtype, high=spec.high or _range(value))
+
+
+def _known(dtype: str) -> bool:
+    import torch
+
+    return isinstance(getattr(torch, dtype, None), torch.dtype)
+
+
+def _range(value: ir.Value) -> int | None:
+    """The size of the smallest table that the input is an index into, as it is; None: there is none."""
+    waiting, seen, sizes = [value], set[ir.Value](), list[int]()
+    while waiting:
+        each = waiting.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        for node, place in each.uses():
+            if node.op_type == "Gather" and place == 1:
+                sizes += _table(node)
+            elif node.op_type in _KEEP_INDICES and place == 0:
+                waiting += node.outputs
+    return min(sizes, default=None)
+
+
+def _table(gather: ir.Node) -> list[int]:
+    """The length of the axis that it picks from, where that is known."""
+    data = gather.inputs[0]
+    if data is None or data.shape is None:
+        return []
+    size = data.shape[gather.attributes.get_int("axis", 0)]
+    return [size] if isinstance(size, int) else []
 
 
 def _dtype(value: ir.Value) -> str:

@@ -20,7 +20,7 @@ _NOISE = 0.05
 
 def draw(spec: InputSpec, n: int, seed: int, place: int) -> torch.Tensor:
     """``n`` random samples for the input at ``place``."""
-    dtype: torch.dtype = getattr(torch, spec.dtype)
+    dtype: torch.dtype = getattr(torch, spec.dtype or "float32")
     generator = torch.Generator().manual_seed(_stream(seed, place))
     sizes = [size for size in spec.shape if size is not None]
     if len(sizes) == len(spec.shape):
@@ -48,7 +48,7 @@ def _high(dtype: torch.dtype) -> int:
 
 def resample(spec: InputSpec, data: np.ndarray, n: int, seed: int) -> torch.Tensor:
     """``n`` of the real samples, in order from a place that ``seed`` sets."""
-    dtype: torch.dtype = getattr(torch, spec.dtype)
+    dtype: torch.dtype = getattr(torch, spec.dtype or "float32")
     if None not in spec.shape:
         return torch.tensor(data).to(dtype)
     count = len(data)

@@ -236,6 +236,9 @@ def _concat(node: ir.Node, given: Given) -> Place | Mixed:
     return LOST if node.attributes.get_int("axis", 0) % rank == place.axis else place
 
 
+_ENDLESS = 2**31 - 1
+
+
 def _cut(node: ir.Node, given: Given) -> Place | Mixed:
     place, rank = given[0], _rank(node.inputs[0])
     if place is None or rank < 0 or any(given[1:]):
@@ -245,9 +248,21 @@ def _cut(node: ir.Node, given: Given) -> Place | Mixed:
         axes = integers(node, 3, "axes")
     if axes is None:
         return LOST
-    if place.axis in [axis % rank for axis in axes]:
-        return Mixed("takes some samples out of the batch")
-    return place
+    found = [axis % rank for axis in axes]
+    if place.axis not in found or _takes_all(node, found.index(place.axis)):
+        return place
+    return Mixed("takes some samples out of the batch")
+
+
+def _takes_all(node: ir.Node, place: int) -> bool:
+    """Whether a Slice names an axis and leaves it whole, as some exporters write ``x[:, 1:]``."""
+    if node.op_type != "Slice":
+        return False
+    starts, ends = integers(node, 1, "starts"), integers(node, 2, "ends")
+    steps = integers(node, 4) or [1] * (place + 1)
+    if starts is None or ends is None:
+        return False
+    return starts[place] == 0 and ends[place] >= _ENDLESS and steps[place] == 1
 
 
 def _gather(node: ir.Node, given: Given) -> Place | Mixed:

@@ -59,7 +59,9 @@ def extreme_inputs(examples: Examples, n: int) -> dict[str, Arrays]:
     if any(map(_varies, drawn)):
         with np.errstate(over="ignore"):
             for name, edge in _EDGES.items():
-                found[name] = tuple(edge(array) if _varies(array) else array for array in drawn)
+                found[name] = tuple(
+                    np.asarray(edge(array)) if _varies(array) else array for array in drawn
+                )
     return {name: arrays for name, arrays in found.items() if all(map(_is_sound, arrays))}
 
 

@@ -23,12 +23,18 @@ class GraphSide:
     Args:
         model: With its weights; not changed.
         provider: ``cpu`` or ``cuda``.
+        inputs: The names of those that it will be given, in order; as in `Named`.
     """
 
-    def __init__(self, model: onnx.ModelProto, *, provider: str = "cpu") -> None:
+    def __init__(
+        self, model: onnx.ModelProto, *, provider: str = "cpu", inputs: Sequence[str] = ()
+    ) -> None:
         self._model, self._provider = model, provider
         self._constants = {each.name: each for each in model.graph.initializer}
-        self._inputs = [each for each in model.graph.input if each.name not in self._constants]
+        declared = [each for each in model.graph.input if each.name not in self._constants]
+        by_name = {each.name: each for each in declared}
+        same = sorted(inputs) == sorted(by_name)
+        self._inputs = [by_name[name] for name in inputs] if same else declared
 
     @cached_property
     def makers(self) -> dict[str, onnx.NodeProto]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +19,7 @@ from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.batch_axis import Mixing, mixing
 from bnexport.parity.origin import first_value
-from bnexport.parity.runner import FrozenBatch, Opened, RunFailed, run_errors
+from bnexport.parity.runner import FrozenBatch, Opened, RunFailed, placed, run_errors
 from bnexport.passes.graphs.shapes import InferShapes
 
 __all__ = ["OnnxRunner", "cuda_obstacle"]
@@ -69,9 +71,10 @@ class OnnxRunner(Opened):
         self._optimise = optimise
         self._outputs = None if outputs is None else tuple(outputs)
         self._session: Any = None
+        self._names: Sequence[str] = ()
         self.name, self.device = title, provider
         self._provider = provider
-        # Of the narrowest weights; told when the file is opened.
+        # Of the weights; told when the file is opened.
         self.precision = "float32"
 
     @property
@@ -91,6 +94,10 @@ class OnnxRunner(Opened):
     def _leave(self) -> None:
         self._session = None
 
+    def take(self, names: Sequence[str]) -> None:
+        """As in `Named`."""
+        self._names = names
+
     def run(self, inputs: Arrays) -> Arrays:
         session = self._session or self._open()
         expected = session.get_inputs()
@@ -98,6 +105,7 @@ class OnnxRunner(Opened):
             names = ", ".join(value.name for value in expected)
             why = f"{len(inputs)} inputs were given, the file has {len(expected)} ({names})"
             raise RunFailed(self._what(), why)
+        inputs = placed(inputs, self._names, [value.name for value in expected])
         self._check_batch(expected, inputs)
         feeds = {v.name: _cast(a, v.type) for v, a in zip(expected, inputs, strict=True)}
         with run_errors(self._what(), _shortened):
@@ -108,7 +116,9 @@ class OnnxRunner(Opened):
         from bnexport.parity.graph_side import GraphSide  # which runs its parts by this class
 
         with run_errors(self._what()):
-            graph = GraphSide(_read(self._source, weights=True), provider=self._provider)
+            graph = GraphSide(
+                _read(self._source, weights=True), provider=self._provider, inputs=self._names
+            )
             value = first_value(graph, inputs)
         return graph.place(value) if value else ""
 
@@ -144,7 +154,7 @@ class OnnxRunner(Opened):
         return session
 
     def _precision(self) -> str:
-        """Of the weights; TensorRT multiplies float32 in TF32, and its provider has no switch for that."""
+        """Of most weights; TensorRT multiplies float32 in TF32, and its provider has no switch for that."""
         found = _precision(self._source)
         return "tf32" if found == "float32" and self._provider == "tensorrt" else found
 
@@ -256,5 +266,12 @@ def _read(source: str | bytes, *, weights: bool) -> onnx.ModelProto:
 
 
 def _precision(source: str | bytes) -> str:
-    found = {tensor.data_type for tensor in _read(source, weights=False).graph.initializer}
-    return next((name for code, name in _PRECISIONS.items() if code in found), "float32")
+    """The narrowest type that a tenth of the weights have: a stray one does not make the others coarse."""
+    graph = _read(source, weights=False).graph
+    used = {name for node in graph.node for name in node.input}
+    counts = Counter[int]()
+    for tensor in graph.initializer:
+        if tensor.name in used and tensor.data_type in _PRECISIONS:
+            counts[tensor.data_type] += math.prod(tensor.dims)
+    share = counts.total() / 10
+    return next((name for code, name in _PRECISIONS.items() if counts[code] > share), "float32")

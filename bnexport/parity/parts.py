@@ -1,8 +1,8 @@
 """The parts of an output: channels that a single norm over all of them would hide.
 
 A detector gives boxes in pixels and scores below one in a single tensor. Scores that are off by a thousandth are less
-than a millionth of its norm. So each slice along the channel axis, and along the last, has a yardstick of its own,
-where it was measured on enough elements.
+than a millionth of its norm. So each slice along the channel axis, and along the last, has a yardstick of its own:
+the longer, the fewer elements it was measured on.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ __all__ = ["Part", "Parts", "Slices"]
 
 # Slices along one axis: of an axis with more of them the elements of one are no channel.
 MOST = 1024
-# Elements of one slice of one sample, and those of all runs that rounding reached: of fewer, the root mean square
-# says little.
-FEWEST, ROUNDED = 16, 64
+# Elements of a slice, of all runs, that rounding must reach for it to be known; of fewer it may be so many times what
+# was seen.
+ROUNDED = 64
+# A slice that rounding changes by more than this has no digits to judge: a ReLU that is all but closed.
+BLURRED = 0.05
 
 
 @dataclass
@@ -49,22 +51,18 @@ class Parts:
 
     def slices(self, floor: float) -> Slices:
         """The yardsticks: each what rounding came to, and no less than ``floor`` of the slice."""
-        known = (self.rounded >= ROUNDED) & (self.level > 0)
-        allowed = np.maximum(self.noise, floor * self.level)
+        known = (self.level > 0) & (self.noise <= BLURRED * self.level)
+        luck = ROUNDED / np.clip(self.rounded, 1, ROUNDED)
+        allowed = luck * np.maximum(self.noise, floor * self.level)
         return Slices(self.axis, np.where(known, allowed, np.inf))
 
     @staticmethod
     def of(array: Array) -> list[Parts]:
         """For the axes of an output that may be channels."""
-        if array.ndim < 3 or not is_floating(array) or array.dtype.kind == "c":
+        if array.ndim < 2 or not is_floating(array) or array.dtype.kind == "c":
             return []
         axes = dict.fromkeys((1, array.ndim - 1))
-        per_sample = array.size // max(1, array.shape[0])
-        return [
-            Parts(axis)
-            for axis in axes
-            if 2 <= array.shape[axis] <= MOST and per_sample // array.shape[axis] >= FEWEST
-        ]
+        return [Parts(axis) for axis in axes if 2 <= array.shape[axis] <= MOST]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from bnexport.parity.arrays import Array, Arrays, is_floating
-from bnexport.parity.nudge import nudged
+from bnexport.parity.nudge import nudged, stirred
 from bnexport.parity.reference import Reference
 from bnexport.parity.runner import RunFailed, Runner
 from bnexport.parity.yardstick import Tally, Yardstick, alike_floor, roundoff, usual_floor
@@ -40,6 +40,7 @@ class Rounding:
     Attributes:
         plain: What the model's own arithmetic makes of each batch.
         finite: Whether it made numbers of them, moved or not.
+        inputs: The last batch.
 
     Raises:
         RunFailed: The model cannot run in its own arithmetic.
@@ -56,6 +57,7 @@ class Rounding:
     ) -> None:
         self._reference = reference
         self._inputs, self._truth, self._nudges = inputs, truth, nudges
+        self.inputs = inputs[-1]
         self._usual = edge_of
         floor = alike_floor if edge_of else usual_floor
         self._floor = floor(max(map(_channel, inputs[-1]), default=1))
@@ -112,8 +114,14 @@ class Rounding:
         for outputs, truth in zip(plain, self._truth, strict=False):
             _count(tallies, outputs, truth)
         for seed in range(self._nudges):
-            _count(tallies, runner.run(nudged(self._inputs[-1], seed, unit)), self._truth[-1])
+            _count(tallies, runner.run(self._moved(seed, unit)), self._truth[-1])
         return tallies
+
+    def _moved(self, seed: int, unit: float | None) -> Arrays:
+        last = self._inputs[-1]
+        if self._usual is None:
+            return nudged(last, seed, unit)
+        return stirred(last, self._usual.inputs, seed)
 
 
 def _channel(array: Array) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from bnexport.errors import BnexportError, ParityFailure
 from bnexport.parity.arrays import Arrays
 
-__all__ = ["FrozenBatch", "Opened", "RunFailed", "Runner", "label", "run_errors"]
+__all__ = ["FrozenBatch", "Named", "Opened", "RunFailed", "Runner", "label", "placed", "run_errors"]
 
 
 class RunFailed(ParityFailure):
@@ -56,6 +56,26 @@ class Runner(Protocol):
             RunFailed: The runtime raised.
         """
         ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A runner whose inputs have names."""
+
+    def take(self, names: Sequence[str]) -> None:
+        """Say which inputs `run` is given, in order.
+
+        A file that has inputs of just these names is fed by them, as a deployment feeds it; another by their places.
+        """
+        ...
+
+
+def placed(inputs: Arrays, names: Sequence[str], found: Sequence[str]) -> Arrays:
+    """``inputs``, which are called ``names``, in the order of ``found``."""
+    if len(names) != len(inputs) or sorted(names) != sorted(found):
+        return inputs
+    by_name = dict(zip(names, inputs, strict=True))
+    return tuple(by_name[name] for name in found)
 
 
 class Opened:

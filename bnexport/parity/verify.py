@@ -13,7 +13,7 @@ from bnexport.parity.examine import Examiner
 from bnexport.parity.judge import Tolerances
 from bnexport.parity.reference import Reference
 from bnexport.parity.result import Parity, Skipped
-from bnexport.parity.runner import Runner, label
+from bnexport.parity.runner import Named, Runner, label
 from bnexport.parity.trial import Trial, prepare
 from bnexport.parity.yardstick import MULTIPLE
 
@@ -60,6 +60,10 @@ def verify_runners(
     if not any(invariance.batched(spec) for spec in examples.specs):
         sizes = sizes[:1]
     steps = _Steps(observe, 1 + len(runners) + 1)
+    names = [spec.name for spec in examples.specs]
+    for each in (reference.runner, reference.own, reference.rounding, *runners):
+        if isinstance(each, Named):
+            each.take(names)
     trial = prepare(reference, examples, sizes, output_names)
     steps.done(reference.description)
     examiner = Examiner(trial, tolerances, not mixes_batch)

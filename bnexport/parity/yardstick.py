@@ -187,7 +187,7 @@ class Yardstick:
     @property
     def vague(self) -> bool:
         """Whether rounding alone takes the output so far that the ceiling cuts its limit off."""
-        return MULTIPLE * self.noise > CEILING * (self.rms or 1.0)
+        return MULTIPLE * max(self.noise / (self.rms or 1.0), self.flips) > CEILING
 
     @property
     def relative(self) -> float:

@@ -164,8 +164,9 @@ def rejudged(report: Document, rule: Rule) -> Document:
         why = "the limits that it keeps may be bounds"
         raise NotRecorded("the report was judged anew before", why, "Give the one it was made of")
     parity = report["parity"]
-    checks = [_again(check, rule, report) for check in parity["checks"]]
-    _refuse_undecided(parity["checks"], checks)
+    recorded = [check for check in parity["checks"] if _is_judged(check, rule)]
+    checks = [_again(check, rule, report) for check in recorded]
+    _refuse_undecided(recorded, checks)
     made = [check for check in checks if check is not None]
     ok = bool(made) and not failures(made)
     start = {} if _disagrees(made) else {"located": "", "origin": None}
@@ -178,6 +179,11 @@ def rejudged(report: Document, rule: Rule) -> Document:
         "options": {**report.get("options", {}), **_tolerances(rule)},
         "notes": [*report.get("notes", ()), note],
     }
+
+
+def _is_judged(check: Check, rule: Rule) -> bool:
+    """Tolerances are for the usual inputs: with them the others are left out, as a verification leaves them out."""
+    return not (isinstance(rule, Tolerances) and check.get("inputs"))
 
 
 def _again(check: Check, rule: Rule, report: Document) -> Check | None:

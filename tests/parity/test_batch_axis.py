@@ -95,6 +95,9 @@ APART = {
     "indices that are computed": "(float[N,6] x) => (float[A,B] y) { s = Shape <end=1> (x) n = Squeeze (s)"
     " zero = Constant <value = int64 {0}> () one = Constant <value = int64 {1}> ()"
     " i = Range (zero, n, one) y = Gather (x, i) }",
+    "every sample sliced": "(float[N,6] x) => (float[A,B] y) { i = Constant <value = int64[2] {0,1}> ()"
+    " j = Constant <value = int64[2] {2147483647,4}> () a = Constant <value = int64[2] {0,1}> ()"
+    " y = Slice (x, i, j, a) }",
     "a row that all share": "(float[N,6] x, float[6] u) => (float[A,B] y) { y = Add (x, u) }",
     "a length": "(float[N,6] x) => (float[A,B] y) { s = Shape (x) f = Cast <to=1> (s)"
     " i = Constant <value = int64 {1}> () g0 = Gather (f, i) y = Mul (x, g0) }",

@@ -166,6 +166,16 @@ def test_the_report_says_that_it_was_judged_anew_and_how():
     assert (again["options"]["atol"], again["options"]["rtol"]) == (1.0, 0.5)
 
 
+def test_tolerances_leave_out_what_a_verification_with_them_leaves_out():
+    off = {"ratio": 9.0, "passed": False, "detail": "off"}
+    large = check(inputs="ones", relative=1.0, max_abs=1.0, peak_limit=1e-6, **off)
+    again = rejudged(report(check(peak_limit=1e-6), large), Tolerances(1.0))
+    assert [each.get("inputs", "") for each in again["parity"]["checks"]] == [""]
+    assert again["ok"]
+    kept = rejudged(report(check(peak_limit=1e-6), large), Multiple(8.0))
+    assert [each.get("inputs", "") for each in kept["parity"]["checks"]] == ["", "ones"]
+
+
 def test_it_is_not_judged_anew_twice():
     again = rejudged(report(check(peak_limit=1e-6)), Tolerances(1.0))
     with pytest.raises(NotRecorded, match="judged anew before"):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bnexport.errors import MissingRuntime, Refused
-from bnexport.parity.runner import Opened, RunFailed, run_errors
+from bnexport.parity.runner import Opened, RunFailed, placed, run_errors
 from bnexport.targets.cuda import find_gpu
 from bnexport.targets.tensorrt.flavour import load_flavour
 from bnexport.targets.tensorrt.info import EngineInfo
@@ -76,6 +76,7 @@ class EngineRunner(Opened):
         self.version = self._facts.version
         self.precision = self._facts.precision
         self._messages = Messages()
+        self._names: Sequence[str] = ()
         self._module: Any = None
         self._runtime: Any = None
         self._engine: Any = None
@@ -103,6 +104,10 @@ class EngineRunner(Opened):
         self._engine = None
         self._runtime = None
 
+    def take(self, names: Sequence[str]) -> None:
+        """As in `Named`."""
+        self._names = names
+
     def run(self, inputs: Arrays) -> Arrays:
         """Positional inputs in, outputs in order.
 
@@ -112,6 +117,7 @@ class EngineRunner(Opened):
         if len(inputs) != len(self._facts.inputs):
             why = f"{len(inputs)} inputs were given, it has {', '.join(self._facts.inputs)}"
             raise RunFailed(self._what(), why)
+        inputs = placed(inputs, self._names, self._facts.inputs)
         with run_errors(self._what()), torch.cuda.device(_DEVICE), torch.no_grad():
             fed = [self._feed(*pair) for pair in zip(self._facts.inputs, inputs, strict=True)]
             if missing := self._context.infer_shapes():
