@@ -226,7 +226,8 @@ def convert(
         return _publish(staging, destination, built, facts, keep_failed, timer)
 
 
-def _batches(batch: Sequence[int]) -> tuple[int, ...]:
+def _batches(batch: Sequence[int] | int) -> tuple[int, ...]:
+    batch = (batch,) if isinstance(batch, int) else batch
     if not batch or any(size < 1 for size in batch):
         raise UsageError(
             f"batch sizes {list(batch)}", "each must be at least 1", "Say --batch 1,8."

@@ -180,7 +180,8 @@ class Best(nn.Module):
 def test_ties_on_inputs_that_are_alike_are_no_fault(tmp_path: Path):
     parity = bnexport.convert(Best().eval(), tmp_path / "m.onnx", inputs=["Nx3x8x8"]).parity
     assert parity.ok
-    assert "zeros" in {each.runtime for each in parity.skipped}
+    judged = {check.output for check in parity.checks if check.inputs == "zeros"}
+    assert judged == {"scores"}
 
 
 def test_a_scalar_input_is_fed_as_one(tmp_path: Path):
@@ -196,3 +197,52 @@ def test_strings_are_refused_by_name(tmp_path: Path):
     onnx.save(onnx.parser.parse_model(text), path)
     with pytest.raises(bnexport.UsageError, match="input 'x' cannot be fed: it holds string"):
         bnexport.verify(path, path)
+
+
+def test_a_file_with_one_input_more_is_a_failure_and_no_crash(tmp_path: Path):
+    head = '<ir_version: 10, opset_import: ["" : 18]> g '
+    texts = {
+        "one": "(float[N,4] x) => (float[N,4] y) { y = Relu (x) }",
+        "two": "(float[N,4] x, float[N,4] u) => (float[N,4] y) { z = Add (x, u) y = Relu (z) }",
+    }
+    paths = [tmp_path / f"{name}.onnx" for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        onnx.save(onnx.parser.parse_model(head + text), path)
+    parity = bnexport.verify(*paths, inputs=["x:Nx4"])
+    assert "1 inputs were given, the file has 2 (x, u)" in parity.failures[0].detail
+
+
+@pytest.mark.parametrize(
+    "inputs", [["Nx3x9x9"], ["Nx3x8"], ["Nx3x8x8:int64"], {"x": np.zeros((2, 3, 9, 9), np.float32)}]
+)
+def test_inputs_that_the_file_says_do_not_fit_are_a_mistake_of_use(inputs, tmp_path: Path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3)).eval()
+    path = bnexport.convert(net, tmp_path / "m.onnx", inputs=["Nx3x8x8"], batch=(1,)).path
+    given = {"inputs": inputs}
+    if isinstance(inputs, dict):
+        np.savez(tmp_path / "x.npz", input=inputs["x"])
+        given = {"inputs_from": tmp_path / "x.npz"}
+    with pytest.raises(
+        bnexport.UsageError, match=r"does not fit: the file takes Nx3x8x8 of float32"
+    ):
+        bnexport.verify(path, path, **given)
+
+
+def test_one_batch_size_needs_no_list(tmp_path: Path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3)).eval()
+    done = bnexport.convert(net, tmp_path / "m.onnx", inputs=["Nx3x8x8"], batch=4)
+    assert done.parity.batches == (1, 4)
+
+
+def test_integers_of_an_unknown_range_are_said_to_be_drawn_from_zero_and_one(tmp_path: Path):
+    text = '<ir_version: 10, opset_import: ["" : 18]> g (int64[N,4] x) => (int64[N,4] y) { y = Mul (x, x) }'
+    path = tmp_path / "square.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    parity = bnexport.verify(path, path, batch=(1, 3))
+    assert "only 0 and 1 were drawn" in {s.runtime: s.reason for s in parity.skipped}["input x"]
+
+
+def test_an_endless_tolerance_is_none(tmp_path: Path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3)).eval()
+    with pytest.raises(bnexport.UsageError, match="finite"):
+        bnexport.convert(net, tmp_path / "m.onnx", inputs=["Nx3x8x8"], atol=float("inf"))

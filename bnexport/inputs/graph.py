@@ -26,6 +26,7 @@ _KEEP_INDICES = {
         "Unsqueeze",
     )
 }
+_WHOLE = ("int", "uint", "bool")
 _NAMES = {"float": "float32", "double": "float64"}
 
 
@@ -48,7 +49,10 @@ def examples_of(
     if data is not None:
         from bnexport.inputs.files import read_for_graph
 
-        return read_for_graph(data, [_spec(value, free=True) for value in values])
+        examples = read_for_graph(data, [_spec(value, free=True) for value in values])
+        for spec, value in zip(examples.specs, values, strict=True):
+            check_fit(spec, value)
+        return examples
     chosen = _by_name(given, names)
     return Examples(tuple(_chosen(value, chosen.get(value.name or "")) for value in values))
 
@@ -69,10 +73,30 @@ def _chosen(value: ir.Value, given: InputSpec | None) -> InputSpec:
     """What the user says of an input, in the type that the file declares unless another is said."""
     spec = _spec(value) if given is None else given
     dtype = spec.dtype or _dtype(value) or "float32"
+    check_fit(replace(spec, dtype=dtype), value)
     if not _known(dtype):
         why = f"it holds {dtype}, of which no sample can be drawn"
         raise UsageError(f"input {value.name!r} cannot be fed", why, "bnexport verifies tensors")
     return replace(spec, dtype=dtype, high=spec.high or _range(value))
+
+
+def check_fit(spec: InputSpec, value: ir.Value) -> None:
+    """Refuse what the file says of itself that it cannot take.
+
+    Raises:
+        UsageError: The rank, a size, or the kind of element is another than the file declares.
+    """
+    declared = list(value.shape) if value.shape is not None else []
+    sizes = zip(spec.shape[1:], declared[1:], strict=False)
+    fits = not declared or (
+        len(declared) == len(spec.shape)
+        and all(not isinstance(own, int) or own == size for size, own in sizes)
+    )
+    kinds = spec.dtype.startswith(_WHOLE), _dtype(value).startswith(_WHOLE)
+    if not fits or (_dtype(value) and kinds[0] != kinds[1]):
+        shape = "x".join("N" if not isinstance(size, int) else str(size) for size in declared)
+        why = f"the file takes {shape} of {_dtype(value)}"
+        raise UsageError(f"input {spec.name or value.name}:{spec} does not fit", why)
 
 
 def _known(dtype: str) -> bool:

@@ -67,35 +67,38 @@ def extreme_inputs(examples: Examples, n: int) -> dict[str, Arrays]:
 
 def extremes(
     reference: Reference, inputs: Mapping[str, Arrays], usual: Rounding
-) -> tuple[tuple[Extreme, ...], tuple[str, ...]]:
-    """What the reference makes of each; and the names of those on which the model itself gives no numbers to judge by.
+) -> tuple[tuple[Extreme, ...], dict[str, str]]:
+    """What the reference makes of each; and the names of those with nothing to judge by, with the reason.
 
     Args:
         reference: The model.
         inputs: By name.
         usual: How far rounding goes on the usual inputs.
     """
-    found, left_out = [], []
+    found: list[Extreme] = []
+    left_out: dict[str, str] = {}
     for name, arrays in inputs.items():
         try:
             extreme = _extreme(reference, name, arrays, usual)
         except RunFailed:
-            extreme = None
-        if extreme is None:
-            left_out.append(name)
+            left_out[name] = "the model itself cannot run on them"
+            continue
+        if not extreme.rounding.finite:
+            left_out[name] = "the model itself gives NaN or Inf on them"
+        elif all(each.vague for each in extreme.rounding.of(reference.rounding.precision)):
+            left_out[name] = "rounding alone changes what the model itself makes of them"
         else:
             found.append(extreme)
-    return tuple(found), tuple(left_out)
+    return tuple(found), left_out
 
 
-def _extreme(reference: Reference, name: str, arrays: Arrays, usual: Rounding) -> Extreme | None:
+def _extreme(reference: Reference, name: str, arrays: Arrays, usual: Rounding) -> Extreme:
     with reference.runner as runner:
         truth = runner.run(arrays)
-    rounding = Rounding(
-        reference, [arrays], [truth], NUDGES, edge_of=usual if name in _EDGES else None
+    edge_of = usual if name in _EDGES else None
+    return Extreme(
+        name, arrays, truth, Rounding(reference, [arrays], [truth], NUDGES, edge_of=edge_of)
     )
-    vague = any(each.vague for each in rounding.of(reference.rounding.precision))
-    return Extreme(name, arrays, truth, rounding) if rounding.finite and not vague else None
 
 
 def _varies(array: Array) -> bool:

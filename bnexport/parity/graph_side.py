@@ -79,6 +79,11 @@ class GraphSide:
             for dim, size in zip(dims, shape, strict=True)
         )
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the graph's inputs, in the order in which they are given."""
+        return tuple(each.name for each in self._inputs)
+
     def operator(self, name: str) -> str:
         """The operator that gives the value."""
         return str(self.makers[name].op_type)

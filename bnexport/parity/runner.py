@@ -13,6 +13,9 @@ from bnexport.parity.arrays import Arrays
 __all__ = ["FrozenBatch", "Named", "Opened", "RunFailed", "Runner", "label", "placed", "run_errors"]
 
 
+_OPEN = (":", "indices")
+
+
 class RunFailed(ParityFailure):
     """A runtime could not open the model or run it on these inputs."""
 
@@ -124,4 +127,8 @@ def run_errors(what: str, shortened: Callable[[str], str] = str) -> Iterator[Non
         raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunFailed(what, shortened(lines[0]).rstrip(".")) from error
+        # Some break off in the middle of a sentence.
+        said = (
+            " ".join(map(str.strip, lines[:2])) if lines[0].rstrip().endswith(_OPEN) else lines[0]
+        )
+        raise RunFailed(what, shortened(said).rstrip(".")) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ class Trial:
         rounding: Gives the yardsticks.
         reference: What gave ``truth``.
         extremes: Other inputs, and what is right on them.
-        left_out: Those on which the model itself gives no numbers.
+        left_out: Those on which there is nothing to judge by, with the reason.
+        narrow: The inputs of whole numbers whose range is not known.
     """
 
     names: tuple[str, ...]
@@ -50,7 +51,8 @@ class Trial:
     rounding: Rounding
     reference: Runner
     extremes: tuple[Extreme, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    narrow: tuple[str, ...] = ()
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -88,7 +90,13 @@ def prepare(
         reference=reference.runner,
         extremes=found,
         left_out=left_out,
+        narrow=_narrow(examples),
     )
+
+
+def _narrow(examples: Examples) -> tuple[str, ...]:
+    whole = [spec for spec in examples.specs if spec.dtype.startswith("int") and spec.high is None]
+    return tuple(spec.name for spec in whole) if examples.data is None else ()
 
 
 def _draw(examples: Examples, n: int, seed: int) -> Arrays:

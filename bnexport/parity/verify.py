@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -78,6 +79,11 @@ def verify_runners(
     return Parity(reference.description, tuple(checks), every, sizes, multiple, mixes_batch)
 
 
+_NARROW = (
+    "whole numbers of an unknown range: only 0 and 1 were drawn; give real ones with --inputs-from"
+)
+
+
 class _Steps:
     """Tells the observer how much is done."""
 
@@ -110,17 +116,17 @@ def _tolerances(atol: float | None, rtol: float | None) -> Tolerances | None:
     if atol is None and rtol is None:
         return None
     given = Tolerances(atol or 0.0, rtol or 0.0)
-    if not (given.atol >= 0.0 and given.rtol >= 0.0):
-        raise UsageError(
-            f"tolerances {atol}, {rtol}", "they cannot be negative", "See --atol, --rtol"
-        )
+    if not (0.0 <= given.atol < math.inf and 0.0 <= given.rtol < math.inf):
+        why = "they must be finite and not negative"
+        raise UsageError(f"tolerances {atol}, {rtol}", why, "See --atol, --rtol")
     return given
 
 
 def _unasked(trial: Trial, mixes_batch: bool) -> tuple[Skipped, ...]:
     """What was left out of the trial, and why batch invariance was not looked at."""
-    reason = "the model itself gives NaN or Inf on them, or hardly a digit that rounding leaves, or fails"
-    return (*(Skipped(name, reason) for name in trial.left_out), *_invariance(trial, mixes_batch))
+    narrow = (Skipped(f"input {name}", _NARROW) for name in trial.narrow)
+    edges = (Skipped(name, reason) for name, reason in trial.left_out.items())
+    return (*narrow, *edges, *_invariance(trial, mixes_batch))
 
 
 def _invariance(trial: Trial, mixes_batch: bool) -> tuple[Skipped, ...]:
@@ -129,5 +135,5 @@ def _invariance(trial: Trial, mixes_batch: bool) -> tuple[Skipped, ...]:
     if any(n > 1 for n in trial.batches):
         return ()
     batched = any(invariance.batched(spec) for spec in trial.specs)
-    reason = "only batch 1 was run" if batched else "no input has a batch axis"
+    reason = "only batch 1 was run" if batched else "no input has a batch axis: every size is fixed"
     return (Skipped("batch invariance", reason),)

@@ -163,7 +163,7 @@ def test_nan_at_batch_n_alone_is_found(net: Plain, examples: Examples) -> None:
 
 
 def test_infinity_is_no_agreement(net: Plain, examples: Examples) -> None:
-    parity = verify(net, [tampered(net, not_finite(np.inf, 1))], examples, atol=np.inf)
+    parity = verify(net, [tampered(net, not_finite(np.inf, 1))], examples, atol=1e30)
     assert "has Inf at [0, 3]" in details(parity)
 
 
@@ -421,7 +421,7 @@ def test_tolerances_of_zero_ask_for_equality(net: Plain, examples: Examples) -> 
 def test_impossible_tolerances_are_refused(
     net: Plain, examples: Examples, tolerance: float
 ) -> None:
-    with pytest.raises(UsageError, match="cannot be negative"):
+    with pytest.raises(UsageError, match="finite and not negative"):
         verify(net, [tampered(net, lambda out: out)], examples, rtol=tolerance)
 
 
@@ -512,7 +512,7 @@ def test_inputs_without_a_batch_axis_are_run_once(onnx_of: Build) -> None:
     parity = verify(net, [TorchRunner(net)], examples, output_names=["y"])
     assert parity.ok
     assert parity.batches == (1,)
-    assert parity.skipped == (Skipped("batch invariance", "no input has a batch axis"),)
+    assert parity.skipped == (Skipped("batch invariance", "no input has a batch axis: every size is fixed"),)
 
 
 def test_batch_one_alone_says_that_invariance_was_not_seen(net: Plain, examples: Examples) -> None:
