@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnexport.parity.arrays import Array, is_floating, widened
-from bnexport.parity.measure import Distance, distance
+from bnexport.parity.measure import Distance, distance, histogram
 from bnexport.parity.parts import Part
 from bnexport.parity.result import Check
 from bnexport.parity.yardstick import Limits, Yardstick
@@ -68,7 +68,7 @@ def judge(
         allowed = math.floor(limits.differing * a.size)
         limits = Limits(yardstick.flips, allowed / a.size, 0.0, limits.differing)
         ratio = _share(gap.differing, limits.relative)
-    return _measured(subject, a, gap, limits, ratio, tolerances, part)
+    return _measured(subject, (a, b), gap, limits, ratio, tolerances, part)
 
 
 def failed(subject: Subject, detail: str) -> Check:
@@ -94,16 +94,18 @@ def failed(subject: Subject, detail: str) -> Check:
 
 def _measured(
     subject: Subject,
-    a: Array,
+    arrays: tuple[Array, Array],
     gap: Distance,
     limits: Limits,
     ratio: float,
     tolerances: Tolerances | None,
     part: Part | None,
 ) -> Check:
-    passed = ratio <= 1.0
+    passed, (a, b) = ratio <= 1.0, arrays
     sentence = _explicit if tolerances else _rounding if is_floating(a) else _flipped
     detail = sentence(gap, limits, ratio)
+    usual = subject.kind == "agreement" and not subject.inputs
+    counts = histogram(a, b, limits.peak) if usual and is_floating(a) and not tolerances else ()
     if part is not None and part.ratio == ratio:
         detail = _in_part(part, gap)
     return Check(
@@ -126,6 +128,7 @@ def _measured(
         part=part.name if part else "",
         part_relative=part.relative if part else 0.0,
         part_limit=part.limit if part else 0.0,
+        histogram=counts,
     )
 
 

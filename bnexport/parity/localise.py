@@ -5,6 +5,7 @@ One value is held at a time, of either side, and only what it needs is run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from bnexport.parity.arrays import Array, Arrays
 from bnexport.parity.bisect import first_bad
 from bnexport.parity.graph_side import GraphSide
 from bnexport.parity.judge import Subject, judge
-from bnexport.parity.result import Check, Wrong
+from bnexport.parity.result import Check, Point, Wrong
 from bnexport.parity.runner import FrozenBatch, RunFailed
 from bnexport.parity.yardstick import Tally
 
@@ -52,8 +53,18 @@ def first_wrong(
         if output in names and not agrees(output):
             culprit = first_bad(judged, names, output, agrees)
             operator, layer = judged.operator(culprit), judged.layer(culprit)
-            return Wrong(culprit, operator, layer, checks[culprit].detail, len(checks))
+            looked = _points(judged, checks)
+            return Wrong(culprit, operator, layer, checks[culprit].detail, len(checks), looked)
     return None
+
+
+def _points(judged: GraphSide, checks: dict[str, Check]) -> tuple[Point, ...]:
+    places = {name: place for place, name in enumerate(judged.makers)}
+    return tuple(
+        Point(name, judged.layer(name), places[name], check.ratio)
+        for name, check in sorted(checks.items(), key=lambda item: places[item[0]])
+        if math.isfinite(check.ratio)
+    )
 
 
 def first_failing(judged: GraphSide, inputs: Arrays) -> Wrong | None:

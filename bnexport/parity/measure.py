@@ -8,7 +8,10 @@ import numpy as np
 
 from bnexport.parity.arrays import Array, widened
 
-__all__ = ["Distance", "distance", "norm", "peak"]
+__all__ = ["DECADES", "Distance", "distance", "histogram", "norm", "peak"]
+
+# Powers of ten between which errors over their limit are counted, in halves.
+DECADES = (-6, 2)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ def distance(a: Array, b: Array) -> Distance:
         worst=tuple(int(i) for i in place),
         differing=float(np.count_nonzero(gap)) / gap.size,
     )
+
+
+def histogram(a: Array, b: Array, limit: float) -> tuple[int, ...]:
+    """How many elements err by what share of ``limit``, by half powers of ten; first those below, last those above."""
+    gap = np.abs(widened(a) - widened(b)).ravel() / (limit * peak(b))
+    edges = 10.0 ** np.arange(DECADES[0], DECADES[1] + 0.25, 0.5)
+    places = np.searchsorted(edges, gap, side="right")
+    return tuple(int(count) for count in np.bincount(places, minlength=len(edges) + 1))
 
 
 def norm(b: Array) -> float:

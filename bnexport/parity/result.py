@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bnexport.errors import ParityFailure
 
-__all__ = ["Check", "Parity", "Skipped", "Wrong"]
+__all__ = ["Check", "Parity", "Point", "Skipped", "Wrong"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Check:
         part: The channel that errs the most by its own rounding, where an output has channels: ``[:, 37]``.
         part_relative: ||a - b|| / ||b|| of it.
         part_limit: What that was held against.
+        histogram: Of the usual inputs: how many elements err by what share of the limit on the largest, by half powers
+            of ten from ``DECADES[0]`` to ``DECADES[1]``, and those below and above.
     """
 
     runtime: str
@@ -58,6 +60,7 @@ class Check:
     part: str = ""
     part_relative: float = 0.0
     part_limit: float = 0.0
+    histogram: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,23 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A value that the search for the first wrong one looked at.
+
+    Attributes:
+        value: Its name.
+        layer: The qualified name of its module; may be empty.
+        place: In the order of the graph.
+        ratio: Its error over what rounding explains.
+    """
+
+    value: str
+    layer: str
+    place: int
+    ratio: float
+
+
+@dataclass(frozen=True)
 class Wrong:
     """The first value of a graph that is wrong: what its operator reads is right.
 
@@ -83,6 +103,7 @@ class Wrong:
         layer: The qualified name of the module that it comes from; empty where that is not known.
         detail: How far it is off.
         probes: How many values were looked at.
+        curve: Those that could be measured.
     """
 
     value: str
@@ -90,6 +111,7 @@ class Wrong:
     layer: str
     detail: str
     probes: int
+    curve: tuple[Point, ...] = ()
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r}, " if self.layer else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from bnexport.report.charts import curve, spread
 from bnexport.report.html_style import STYLE
 from bnexport.report.markup import Markup, join, tag, text
 from bnexport.report.reading import about, facts, ledger_rows, subject, verdict
@@ -29,6 +30,8 @@ Document = dict[str, Any]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 FATES = ("kept", "reduced", "merged", "absorbed", "unused")
 OPEN = ("kept", "reduced")
+# As in `parity.measure`, which cannot be imported without NumPy.
+DECADES = (-6.0, 2.0)
 
 
 def page(report: Document) -> str:
@@ -46,6 +49,7 @@ def page(report: Document) -> str:
         _head(report),
         _runs(report["parity"]),
         _failures(report["parity"]),
+        _spread(report["parity"]["checks"]),
         _skipped(report["parity"]["skipped"]),
         _ledger(ledger_rows(report)),
         _sizes(report),
@@ -108,7 +112,18 @@ def _failures(parity: Document) -> Markup:
     if not failed:
         return join()
     found = [tag("p", tag("b", "It starts in "), _origin(parity))] if parity.get("located") else []
-    return _section("What failed", *found, tag("ul", *map(_failure, failed)))
+    return _section("What failed", *found, *_curve(parity), tag("ul", *map(_failure, failed)))
+
+
+def _curve(parity: Document) -> list[Markup]:
+    origin = parity.get("origin") or {}
+    drawn = curve(origin.get("curve", ()), origin.get("layer", "") or origin.get("value", ""))
+    return [] if drawn is None else [drawn]
+
+
+def _spread(checks: Sequence[Check]) -> Markup:
+    drawn = spread(checks, DECADES)
+    return join() if drawn is None else _section("How the errors are spread", drawn)
 
 
 def _origin(parity: Document) -> Markup:

@@ -28,6 +28,8 @@ code { font: .92em ui-monospace, monospace; }
 .bar i { display: block; height: 100%; background: var(--bar); }
 .bar i.over { background: var(--bad); }
 li small { display: block; }
+figure { margin: .5rem 0; }
+figure svg { width: 100%; height: auto; max-width: 60rem; font-family: system-ui, sans-serif; }
 summary { cursor: pointer; padding: .2rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
 dt { grid-column: 1; }

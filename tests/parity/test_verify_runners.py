@@ -512,7 +512,9 @@ def test_inputs_without_a_batch_axis_are_run_once(onnx_of: Build) -> None:
     parity = verify(net, [TorchRunner(net)], examples, output_names=["y"])
     assert parity.ok
     assert parity.batches == (1,)
-    assert parity.skipped == (Skipped("batch invariance", "no input has a batch axis: every size is fixed"),)
+    assert parity.skipped == (
+        Skipped("batch invariance", "no input has a batch axis: every size is fixed"),
+    )
 
 
 def test_batch_one_alone_says_that_invariance_was_not_seen(net: Plain, examples: Examples) -> None:
