@@ -97,7 +97,7 @@ def _line(figure: Figure, points: Sequence[Document], culprit: str) -> None:
     if first is not None:
         name = printable(culprit)[-_LONGEST:]
         spot = ordered[first]["place"], ratios[first]
-        axes.annotate(name, spot, xytext=(6, -12), textcoords="offset points")
+        axes.annotate(name, spot, xytext=(8, -30), textcoords="offset points")
 
 
 def _drawn(name: str, draw: Any) -> Markup:
