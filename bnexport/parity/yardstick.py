@@ -15,8 +15,12 @@ running_var x 1.01 in one layer: 18 times or more, and over 200 in 17 of the 18 
 One run's rounding is luck where a few directions of the network amplify it: models/audio1d.py has
 a BatchNorm with next to no variance, and in 13 of 400 draws ONNX Runtime erred by over 5 times one
 run's rounding (33 at worst). With the rounding pooled over NUDGES more runs, whose inputs are moved
-by one unit in the last place: never in 400 (4.5 at worst). So 8 is five times the worst of the
-usual networks, nearly twice the worst of that one, and less than half of the smallest fault.
+by one unit in the last place: never in 400 (4.5 at worst).
+
+Measured on 2026-11-23 on 52 networks (benchmarks/healthy.py) and 47 faults of one network
+(benchmarks/faults.py), every channel judged: the worst check of a healthy network is at 3.1 times its
+rounding, the smallest fault (one layer's weights rounded to float16) at 79 times. A multiple of 2 would
+have raised 14 false alarms, 4 one, 8 none; none up to 64 would have missed a fault.
 """
 
 from __future__ import annotations
