@@ -36,6 +36,7 @@ def test_the_defaults_are_those_of_the_function(bnexport, calls):
         "atol": None,
         "rtol": None,
         "mixes_batch": False,
+        "runtimes": (),
         "keep_failed": False,
         "fold": True,
         "simplify": True,
@@ -50,6 +51,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
         *("--input", "Nx3", "--input", "y:Nx4:int64", "--inputs-from", "x.npz"),
         *("--batch", "1,4,4", "--opset", "20", "--no-external-data", "--sm", "80,89", "--tf32"),
         *("--atol", "0", "--rtol", "1e-3", "--mixes-batch", "--keep-failed"),
+        *("--runtime", "ort,ort-plain", "--runtime", "ort"),
         *("--no-fold", "--no-simplify"),
     )
     (_, options), *_ = calls
@@ -73,6 +75,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
         "atol": 0.0,
         "rtol": 1e-3,
         "mixes_batch": True,
+        "runtimes": ("ort", "ort-plain"),
         "keep_failed": True,
         "fold": False,
         "simplify": False,
@@ -100,6 +103,7 @@ def test_arch_alone_is_enough(bnexport, calls):
     [
         ([], "Missing argument 'MODEL' (or --arch MODULE:FACTORY)."),
         (["m", "--target", "tensorrt"], "'tensorrt' is not one of onnx, trt, trt-rtx"),
+        (["m", "--runtime", "tpu"], "'tpu' is not one of ort, ort-plain, ort-cuda, ort-trt"),
         (["m", "--batch", "1,0"], "'1,0' is not a list of whole numbers above 0"),
         (["m", "--batch", ""], "'' is not a list of whole numbers above 0"),
         (["m", "--sm", "8.9"], "'8.9' is not a list of whole numbers above 0"),
