@@ -96,7 +96,7 @@ def check_fit(spec: InputSpec, value: ir.Value) -> None:
     if not fits or (_dtype(value) and kinds[0] != kinds[1]):
         shape = "x".join("N" if not isinstance(size, int) else str(size) for size in declared)
         why = f"the file takes {shape} of {_dtype(value)}"
-        raise UsageError(f"input {spec.name or value.name}:{spec} does not fit", why)
+        raise UsageError(f"input {spec} does not fit", why)
 
 
 def _known(dtype: str) -> bool:
