@@ -17,6 +17,7 @@ __all__ = ["Part", "Parts", "Slices"]
 
 # Slices along one axis: of an axis with more of them the elements of one are no channel.
 MOST = 1024
+MOST_AXES = 8
 # Elements of a slice, of all runs, that rounding must reach for it to be known; of fewer it may be so many times what
 # was seen.
 ROUNDED = 64
@@ -40,7 +41,7 @@ class Parts:
     def add(self, gap: Array, right: Array) -> None:
         """Count one run: |own - reference|, and the reference."""
         noise, level = (_deviations(each, self.axis).max(axis=0) for each in (gap, right))
-        rounded = np.count_nonzero(_by_slice(gap, self.axis), axis=(0, 2))
+        rounded = _changed(gap, self.axis)
         if not len(self.noise):
             self.noise, self.level, self.rounded = noise, level, rounded
         elif len(self.noise) == len(noise):
@@ -59,7 +60,7 @@ class Parts:
     @staticmethod
     def of(array: Array) -> list[Parts]:
         """For the axes of an output that may be channels."""
-        if array.ndim < 2 or not is_floating(array) or array.dtype.kind == "c":
+        if not 2 <= array.ndim <= MOST_AXES or not is_floating(array) or array.dtype.kind == "c":
             return []
         axes = dict.fromkeys((1, array.ndim - 1))
         return [Parts(axis) for axis in axes if 2 <= array.shape[axis] <= MOST]
@@ -112,15 +113,15 @@ class Part:
         return self.relative / self.limit
 
 
-def _by_slice(array: Array, axis: int) -> Array:
-    """Samples, slices, elements."""
-    moved = np.moveaxis(array, axis, 1)
-    rows: Array = moved.reshape(moved.shape[0], moved.shape[1], -1)
-    return rows
-
-
 def _deviations(array: Array, axis: int) -> Array:
-    """Root mean square, by sample and slice."""
-    rows = _by_slice(array, axis)
-    means: Array = np.einsum("nse,nse->ns", rows, rows) / max(1, rows.shape[2])
-    return np.sqrt(means)
+    """Root mean square, by sample and slice. Summed where the elements lie: outputs can be large."""
+    axes = "abcdefgh"[: array.ndim]
+    sums: Array = np.einsum(f"{axes},{axes}->a{axes[axis]}", array, array)
+    return np.sqrt(sums / max(1, array.size // sums.size))
+
+
+def _changed(gap: Array, axis: int) -> Array:
+    """How many elements of each slice are not what they should be."""
+    others = tuple(each for each in range(gap.ndim) if each != axis)
+    counts: Array = np.asarray(np.count_nonzero(gap, axis=others))
+    return counts

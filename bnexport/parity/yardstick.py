@@ -227,18 +227,22 @@ class Tally:
         """Count one run; elements that are not finite on either side are left out, to fail elsewhere."""
         a, b = widened(own), widened(reference)
         finite = np.isfinite(a) & np.isfinite(b)
-        self.lost += a.size - int(np.count_nonzero(finite))
-        level, gap = np.abs(b[finite]), np.abs(a[finite] - b[finite])
-        self.size += level.size
-        self.level += float(np.square(level).sum())
-        self.peak = max(self.peak, float(level.max(initial=0.0)))
-        self.noise += float(np.square(gap).sum())
-        self.noise_peak = max(self.noise_peak, float(gap.max(initial=0.0)))
+        lost = a.size - int(np.count_nonzero(finite))
+        with np.errstate(invalid="ignore"):
+            gap = a - b
+        if lost:
+            gap, b = np.where(finite, gap, 0.0), np.where(finite, b, 0.0)
+        self.lost += lost
+        self.size += a.size - lost
+        self.level += float(np.vdot(b, b).real)
+        self.peak = max(self.peak, _largest(b))
+        self.noise += float(np.vdot(gap, gap).real)
+        self.noise_peak = max(self.noise_peak, _largest(gap))
         self.differing += int(np.count_nonzero(gap))
         self.floating = is_floating(own)
         self.parts = Parts.of(b) if self.parts is None else self.parts
         for part in self.parts:
-            part.add(np.where(finite, np.abs(a - b), 0.0), np.where(finite, b, 0.0))
+            part.add(gap, b)
 
     def yardstick(self, precision: str, floor: float = FLOOR) -> Yardstick:
         """What was gathered, of runs in this arithmetic.
@@ -258,3 +262,9 @@ class Tally:
             floor=floor,
             slices=tuple(part.slices(floor) for part in self.parts or ()),
         )
+
+
+def _largest(array: Array) -> float:
+    if array.dtype.kind == "c":
+        array = np.abs(array)
+    return max(abs(float(array.max(initial=0.0))), abs(float(array.min(initial=0.0))))
