@@ -65,8 +65,8 @@ def verify(
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose.
-        runtimes: What an ONNX file ``b`` is run in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-cuda``,
-            ``ort-trt``; none: ``ort``.
+        runtimes: What an ONNX file ``b`` is run in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-rounded``
+            (each value of a half-precision file rounded), ``ort-cuda``, ``ort-trt``; none: ``ort``.
         locate: Whether, after a disagreement, the first wrong layer is searched for.
         observe: Told of progress.
 

@@ -21,6 +21,8 @@ from bnexport.parity.result import Parity
 from bnexport.parity.runtimes import check_runtimes
 from bnexport.passes.graphs.simplify import weight_bytes
 from bnexport.passes.modules import undisturbed
+from bnexport.precision import check_precision, default_opset, lower
+from bnexport.precision.mixed import Sample
 from bnexport.publish import Staging
 from bnexport.report.document import (
     Document,
@@ -33,7 +35,7 @@ from bnexport.report.document import (
     parity_json,
     write_report,
 )
-from bnexport.rewrite import Rewritten, rewrite
+from bnexport.rewrite import rewrite
 from bnexport.subject import subject_of
 from bnexport.targets.tensorrt import EngineOptions, write_sidecar
 from bnexport.verify import verify_build
@@ -90,7 +92,8 @@ class ConversionFailed(ParityFailure):
         where = (
             f"The failed files are kept: {conversion.path}." if kept else "Nothing was published."
         )
-        super().__init__(failure.what, failure.why, f"{failure.remedy} {where}".strip())
+        remedy = f"{failure.remedy}. {where}" if failure.remedy else where
+        super().__init__(failure.what, failure.why, remedy)
         self.conversion = conversion
 
 
@@ -109,6 +112,8 @@ def convert(
     inputs_from: str | os.PathLike[str] | None = None,
     batch: Sequence[int] = (1, 8),
     opset: int | None = None,
+    precision: str | None = None,
+    io_half: bool = False,
     external_data: bool | None = None,
     sm: Sequence[int] = (),
     tf32: bool = False,
@@ -138,15 +143,19 @@ def convert(
         inputs: ``[name:]Nx3x224x224[:dtype]``, one an input.
         inputs_from: Real samples, ``.npz`` or ``.pt``.
         batch: Batch sizes to verify at; the largest bounds a TensorRT engine.
-        opset: Of the ONNX file; None: 20.
+        opset: Of the ONNX file; None: 20, or 22 for bfloat16.
+        precision: ``fp32``, ``fp16``, ``bf16``, or ``mixed``: float16 where the model stays within its rounding.
+            None: the model's own.
+        io_half: Whether inputs and outputs are of the half type, too.
         external_data: Whether weights go into a file of their own; None: over 2 GB.
         sm: Compute capabilities to build a TensorRT-RTX engine for: 89 is sm_89.
         tf32: Whether TensorRT may use TF32.
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
-        runtimes: What the ONNX file is verified in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-cuda``,
-            ``ort-trt``; none: ``ort``, and ``ort-cuda`` where it works.
+        runtimes: What the ONNX file is verified in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-rounded``
+            (each value of a half-precision file rounded), ``ort-cuda``, ``ort-trt``; none: ``ort``, and
+            ``ort-cuda`` where it works.
         keep_failed: Whether files that failed the verification are kept under another name.
         fold: Whether BatchNorm is folded.
         simplify: Whether onnxsim runs.
@@ -160,6 +169,7 @@ def convert(
         MissingRuntime: A library that is needed is not installed.
     """
     targets = parse_targets(target)
+    check_precision(precision, io_half, targets)
     batches, served = _batches(batch), _served(runtimes, targets)
     timer = Timer(observe)
     with stage(timer, "load"):
@@ -175,16 +185,19 @@ def convert(
     destination = _destination(output, loaded, targets[0])
     with Staging(destination) as staging, undisturbed():
         real = Path(inputs_from) if inputs_from is not None else None
-        subject = subject_of(loaded, inputs, real, opset, timer)
+        subject = subject_of(loaded, inputs, real, default_opset(opset, precision), timer)
         before = _size(loaded, subject.graph)
         with stage(timer, "rewrite"):
             rewritten = rewrite(
                 subject.graph, subject.batch_norms, fold=fold, simplify=simplify, observe=timer
             )
+        with stage(timer, "lower"):
+            sample = Sample(subject.reference, subject.examples, subject.outputs)
+            lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
         stem = staging.folder / _stem(destination, targets[0])
         engine = EngineOptions(batch=_profile(batches), sm=tuple(sm), tf32=tf32)
         with stage(timer, "build"):
-            built = build(rewritten.model, subject, targets, stem, engine, external_data, timer)
+            built = build(lowered.model, subject, targets, stem, engine, external_data, timer)
         with stage(timer, "verify"):
             parity = verify_build(
                 subject,
@@ -195,10 +208,13 @@ def convert(
                 tf32=tf32,
                 mixes_batch=mixes_batch,
                 runtimes=served,
+                precision=lowered.precision,
                 observe=timer,
             )
         options = {
             "batch": batches,
+            "precision": precision,
+            "io_half": io_half,
             "opset": rewritten.model.opset_imports.get(""),
             "external_data": external_data,
             "sm": sm,
@@ -218,7 +234,8 @@ def convert(
             ledger=rewritten.ledger,
             parity=parity,
             before=before,
-            after=_after(built, rewritten),
+            after=_after(built, lowered.model),
+            precision=lowered.precision,
             passes=rewritten.passes,
             notes=(*subject.notes, *_build_notes(built)),
             seconds=timer.seconds,
@@ -272,10 +289,10 @@ def _size(loaded: Loaded, graph: ir.Model) -> Size:
     return Size(bytes_, graph.graph.num_nodes())
 
 
-def _after(built: Sequence[Artifact], rewritten: Rewritten) -> Size:
+def _after(built: Sequence[Artifact], graph: ir.Model) -> Size:
     main = built[0]
     total = sum(path.stat().st_size for path in (main.path, *main.beside))
-    return Size(total, rewritten.model.graph.num_nodes())
+    return Size(total, graph.graph.num_nodes())
 
 
 def _build_notes(built: Sequence[Artifact]) -> list[str]:
@@ -324,8 +341,16 @@ def _publish(
     try:
         facts.parity.raise_for_failure()
     except ParityFailure as failure:
-        raise ConversionFailed(failure, conversion, keep_failed) from None
+        raise ConversionFailed(_advised(failure, facts), conversion, keep_failed) from None
     return conversion
+
+
+def _advised(failure: ParityFailure, facts: Facts) -> ParityFailure:
+    """Float16 that is not enough has a remedy."""
+    if facts.precision is None or facts.precision.asked != "fp16":
+        return failure
+    remedy = "Use --precision mixed, which keeps in float32 what float16 breaks"
+    return ParityFailure(failure.what, failure.why, remedy)
 
 
 def _staged(artifact: Artifact, facts: Facts) -> list[tuple[Path, str]]:

@@ -21,7 +21,10 @@ from bnexport.parity import (
     verify_runners,
 )
 from bnexport.parity.evaluator import EvaluatorRunner
+from bnexport.parity.rounded import RoundedRunner
+from bnexport.parity.runner import label
 from bnexport.parity.runtimes import onnx_runners
+from bnexport.precision import Precision
 from bnexport.subject import Subject
 
 __all__ = ["verify_build"]
@@ -37,11 +40,13 @@ def verify_build(
     tf32: bool,
     mixes_batch: bool,
     runtimes: Sequence[str],
+    precision: Precision | None,
     observe: Observer,
 ) -> Parity:
     """Run what was built, at batch 1 and at each of ``batches``; after a failure, say where it starts.
 
-    An ONNX file is run in ``runtimes``; where none is named, in ONNX Runtime, and on a GPU if there is one.
+    An ONNX file is run in ``runtimes``; where none is named, in ONNX Runtime, and on a GPU if there is one; one
+    that was lowered to half precision also with each of its values rounded.
 
     Raises:
         MissingRuntime: A runtime that the verification needs is not installed.
@@ -50,7 +55,10 @@ def verify_build(
     skipped: list[Skipped] = []
     for artifact in artifacts:
         if artifact.target == "onnx" and runtimes:
-            runners += onnx_runners(artifact.path, runtimes, subject.outputs)
+            dtype = precision.dtype if precision else None
+            runners += onnx_runners(artifact.path, runtimes, subject.outputs, dtype)
+        elif artifact.target == "onnx" and precision is not None:
+            _add_half(artifact, subject, precision, runners, skipped)
         else:
             _add(artifact, subject, runners, skipped, tf32)
     parity = verify_runners(
@@ -65,7 +73,10 @@ def verify_build(
         skipped=skipped,
         mixes_batch=mixes_batch,
     )
-    return parity if parity.ok else located_after_build(parity, subject, artifacts)
+    # A lowered file is off from its first value on. Where that is too much, `mixed` finds.
+    if parity.ok or precision is not None:
+        return parity
+    return located_after_build(parity, subject, artifacts)
 
 
 def _add(
@@ -86,6 +97,25 @@ def _add(
             runners.append(ExportedRunner(artifact.path))
         case _:
             _add_engine(artifact, subject, runners, skipped, tf32)
+
+
+def _add_half(
+    artifact: Artifact,
+    subject: Subject,
+    precision: Precision,
+    runners: list[Runner],
+    skipped: list[Skipped],
+) -> None:
+    """With every value rounded as the file says; and in ONNX Runtime as it is, where it has the kernels."""
+    plain = OnnxRunner(artifact.path, outputs=subject.outputs, precision=precision.dtype)
+    try:
+        with plain:
+            runners.append(plain)
+    except RunFailed as failure:
+        skipped.append(Skipped(label(plain), failure.why))
+    runners.append(RoundedRunner(artifact.path, precision=precision.dtype, outputs=subject.outputs))
+    if torch.cuda.is_available():
+        _add_cuda(artifact, subject, runners, skipped, precision.dtype)
 
 
 def _add_engine(
@@ -129,10 +159,17 @@ def _add_onnx(
 
 
 def _add_cuda(
-    artifact: Artifact, subject: Subject, runners: list[Runner], skipped: list[Skipped]
+    artifact: Artifact,
+    subject: Subject,
+    runners: list[Runner],
+    skipped: list[Skipped],
+    precision: str | None = None,
 ) -> None:
     """A GPU is here, so the file must be right on it too; where it cannot run there, that is said."""
     if reason := cuda_obstacle():
         skipped.append(Skipped("ONNX Runtime (cuda)", reason))
     else:
-        runners.append(OnnxRunner(artifact.path, provider="cuda", outputs=subject.outputs))
+        runner = OnnxRunner(
+            artifact.path, provider="cuda", outputs=subject.outputs, precision=precision
+        )
+        runners.append(runner)

@@ -8,6 +8,7 @@ NAMES = (
     "audio1d",
     "batch_statistics",
     "depthwise_mobile",
+    "loud_audio",
     "residual_classifier",
     "siamese",
     "sync_unet",

@@ -10,6 +10,7 @@ from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
 from bnexport.cli.options import (
+    PRECISIONS,
     TARGETS,
     counts,
     input_options,
@@ -50,6 +51,13 @@ __all__ = ["convert_command"]
 @click.option(
     "--opset", type=click.IntRange(min=1), metavar="N", help="The ONNX opset.  [default: 20]"
 )
+@click.option(
+    "--precision",
+    metavar=f"[{'|'.join(PRECISIONS)}]",
+    help="What the graph computes in, after folding; mixed keeps in float32 what float16 breaks.  "
+    "[default: the model's own]",
+)
+@click.option("--io-half", is_flag=True, help="Let inputs and outputs be of half precision, too.")
 @click.option(
     "--external-data/--no-external-data",
     default=None,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 __all__ = [
+    "PRECISIONS",
     "RUNTIMES",
     "TARGETS",
     "counts",
@@ -26,7 +27,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
 TARGETS = ("onnx", "trt", "trt-rtx", "torchscript", "pt2")
-RUNTIMES = ("ort", "ort-plain", "ort-cuda", "ort-trt")
+PRECISIONS = ("fp32", "fp16", "bf16", "mixed")
+RUNTIMES = ("ort", "ort-plain", "ort-rounded", "ort-cuda", "ort-trt")
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -152,8 +154,9 @@ def tolerance_options(command: Decorated) -> Decorated:
             callback=runtimes,
             multiple=True,
             metavar=f"[{'|'.join(RUNTIMES)}]",
-            help="What runs an ONNX file; separate several by commas. ort-plain has every optimiser "
-            "off.  [default: ort, and ort-cuda where convert finds a GPU]",
+            help="What runs an ONNX file; separate several by commas. ort-plain has every optimiser off; "
+            "ort-rounded rounds each value of a half-precision file, as a GPU does.  "
+            "[default: ort, and ort-cuda where convert finds a GPU]",
         ),
     )(command)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -22,7 +22,10 @@ from bnexport.parity.origin import first_value
 from bnexport.parity.runner import FrozenBatch, Opened, RunFailed, placed, run_errors
 from bnexport.passes.graphs.shapes import InferShapes
 
-__all__ = ["OnnxRunner", "cuda_obstacle"]
+if TYPE_CHECKING:
+    from bnexport.parity.graph_side import GraphSide
+
+__all__ = ["OnnxRunner", "cuda_obstacle", "precision_of"]
 
 _Provider = tuple[str, dict[str, str]]
 _CUDA: _Provider = ("CUDAExecutionProvider", {"use_tf32": "0"})
@@ -51,6 +54,7 @@ class OnnxRunner(Opened):
         optimise: False: every optimiser of ONNX Runtime off.
         outputs: The names that the file must have, in this order; None: whatever it has.
         title: What to call the runner, where two ONNX files are in play.
+        precision: What to judge it by; None: the type of most weights.
 
     Raises:
         UsageError: There is no such provider.
@@ -64,6 +68,7 @@ class OnnxRunner(Opened):
         optimise: bool = True,
         outputs: Sequence[str] | None = None,
         title: str = "ONNX Runtime",
+        precision: str | None = None,
     ) -> None:
         if provider not in _PROVIDERS:
             raise UsageError(f"provider {provider!r}", f"there are {', '.join(_PROVIDERS)}")
@@ -74,8 +79,9 @@ class OnnxRunner(Opened):
         self._names: Sequence[str] = ()
         self.name, self.device = title, provider
         self._provider = provider
-        # Of the weights; told when the file is opened.
-        self.precision = "float32"
+        self._judged_by = precision
+        # Of the weights, unless it was given; told when the file is opened.
+        self.precision = precision or "float32"
 
     @property
     def version(self) -> str:
@@ -120,7 +126,11 @@ class OnnxRunner(Opened):
                 _read(self._source, weights=True), provider=self._provider, inputs=self._names
             )
             value = first_value(graph, inputs)
-        return graph.place(value) if value else ""
+        return graph.place(self._made(graph, value)) if value else ""
+
+    def _made(self, graph: GraphSide, value: str) -> str:
+        """What to call a value by."""
+        return value
 
     def mixing(self) -> list[Mixing]:
         """The operators of the file that are seen to mix samples."""
@@ -149,13 +159,13 @@ class OnnxRunner(Opened):
         ort = _onnxruntime()
         on_gpu = self._provider in _TITLES
         session = self._on_gpu(ort) if on_gpu else self._session_of(ort)
-        self.precision = self._precision()
+        self.precision = self._judged_by or self._precision()
         self._check_names(tuple(value.name for value in session.get_outputs()))
         return session
 
     def _precision(self) -> str:
         """Of most weights; TensorRT multiplies float32 in TF32, and its provider has no switch for that."""
-        found = _precision(self._source)
+        found = precision_of(self._source)
         return "tf32" if found == "float32" and self._provider == "tensorrt" else found
 
     def _on_gpu(self, ort: ModuleType) -> Any:
@@ -265,7 +275,7 @@ def _read(source: str | bytes, *, weights: bool) -> onnx.ModelProto:
     return onnx.load_model(source, load_external_data=weights)
 
 
-def _precision(source: str | bytes) -> str:
+def precision_of(source: str | bytes) -> str:
     """The narrowest type that a tenth of the weights have: a stray one does not make the others coarse."""
     graph = _read(source, weights=False).graph
     used = {name for node in graph.node for name in node.input}

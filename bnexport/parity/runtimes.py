@@ -12,6 +12,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 
 from bnexport.errors import MissingRuntime, UsageError
 from bnexport.parity.onnx_runner import OnnxRunner
+from bnexport.parity.rounded import TITLE, RoundedRunner
 from bnexport.parity.runner import RunFailed
 
 __all__ = ["RUNTIMES", "check_runtimes", "obstacle", "onnx_runners"]
@@ -22,11 +23,13 @@ class _Served:
     provider: str
     optimise: bool = True
     title: str = "ONNX Runtime"
+    rounded: bool = False
 
 
 RUNTIMES: Mapping[str, _Served] = {
     "ort": _Served("cpu"),
     "ort-plain": _Served("cpu", optimise=False, title="ONNX Runtime unoptimised"),
+    "ort-rounded": _Served("cpu", optimise=False, title=TITLE, rounded=True),
     "ort-cuda": _Served("cuda"),
     "ort-trt": _Served("tensorrt"),
 }
@@ -68,7 +71,10 @@ def _trivial() -> bytes:
 
 
 def onnx_runners(
-    source: Path | bytes, names: Sequence[str], outputs: Sequence[str] | None
+    source: Path | bytes,
+    names: Sequence[str],
+    outputs: Sequence[str] | None,
+    precision: str | None = None,
 ) -> list[OnnxRunner]:
     """One runner a name; entering one that cannot run here raises `MissingRuntime`.
 
@@ -76,18 +82,28 @@ def onnx_runners(
         source: The ONNX file, or its bytes.
         names: Of ``RUNTIMES``.
         outputs: As in `OnnxRunner`.
+        precision: See ``outputs``.
 
     Raises:
         UsageError: A name is not known.
     """
     chosen = [RUNTIMES[name] for name in check_runtimes(names)]
-    return [
-        OnnxRunner(
-            source,
-            provider=each.provider,
-            optimise=each.optimise,
-            outputs=outputs,
-            title=each.title,
-        )
-        for each in chosen
-    ]
+    return [_runner(each, source, outputs, precision) for each in chosen]
+
+
+def _runner(
+    served: _Served,
+    source: Path | bytes,
+    outputs: Sequence[str] | None,
+    precision: str | None,
+) -> OnnxRunner:
+    if served.rounded:
+        return RoundedRunner(source, precision=precision, outputs=outputs)
+    return OnnxRunner(
+        source,
+        provider=served.provider,
+        optimise=served.optimise,
+        outputs=outputs,
+        title=served.title,
+        precision=precision,
+    )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bnexport.ledger import Ledger
     from bnexport.load.loaded import Loaded
     from bnexport.parity.result import Parity
+    from bnexport.precision import Precision
 
 __all__ = [
     "SCHEMA",
@@ -146,6 +147,7 @@ class Facts:
         files: What is published, the report itself left out.
         notes: Sentences of the later stations: what was replaced, which GPUs an engine is for.
         seconds: Wall time, by stage.
+        precision: What was lowered to half precision; None: nothing.
     """
 
     source: Source
@@ -160,6 +162,7 @@ class Facts:
     files: tuple[OutputFile, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    precision: Precision | None = None
 
 
 def document(facts: Facts, created: datetime | None = None) -> Document:
@@ -180,6 +183,7 @@ def document(facts: Facts, created: datetime | None = None) -> Document:
         "options": facts.options,
         "notes": facts.notes,
         "ledger": ledger_json(facts.ledger),
+        "precision": asdict(facts.precision) if facts.precision else None,
         "passes": [asdict(run) for run in facts.passes],
         "sizes": {"before": asdict(facts.before), "after": asdict(facts.after)},
         "parity": parity_json(facts.parity),
