@@ -111,7 +111,7 @@ def _widen(value: ir.Value) -> None:
     if tensor is None:
         return
     value.const_value = ir.tensor(tensor.numpy().astype(np.float32), name=value.name)
-    value.dtype = ir.DataType.FLOAT
+    value.type = ir.TensorType(ir.DataType.FLOAT)
 
 
 def _read_widened(graph: ir.Graph, value: ir.Value, names: Names) -> None:
@@ -126,7 +126,7 @@ def _round(graph: ir.Graph, value: ir.Value, names: Names) -> None:
     node, dtype = value.producer(), value.dtype
     if node is None or dtype is None:
         return
-    value.dtype = ir.DataType.FLOAT
+    value.type = ir.TensorType(ir.DataType.FLOAT)
     half = _cast(value, dtype, names)
     wide = _cast(half.outputs[0], ir.DataType.FLOAT, names)
     graph.insert_after(node, [half, wide])
@@ -147,7 +147,7 @@ def _cast(value: ir.Value, dtype: ir.DataType, names: Names) -> ir.Node:
     node = ir.node("Cast", [value], {"to": dtype.value})
     (made,) = node.outputs
     made.name = names.fresh(f"{value.name}_{dtype.name.lower()}")
-    made.shape, made.dtype = value.shape, dtype
+    made.shape, made.type = value.shape, ir.TensorType(dtype)
     maker = value.producer()
     if maker is not None:
         node.metadata_props.update(maker.metadata_props)

@@ -24,6 +24,7 @@ _DTYPES = {
     "bf16": ir.DataType.BFLOAT16,
 }
 _BF16_OPSET = 22
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 @dataclass(frozen=True)
@@ -117,18 +118,26 @@ def lower(
     stays = find_stays(model, dtype, sample, observe) if asked == "mixed" else Stays()
     singles: list[Single] = []
     done = LowerPrecision(dtype, stays.reason, record=singles.append, io=io_half)(model)
+    _check_opset(model, dtype, singles)
     if not done.modified:
-        raise ExportError(f"nothing of the model can be {TITLES[dtype]}", *_nothing(model, dtype))
+        what, why = (
+            f"nothing of the model can be {TITLES[dtype]}",
+            "no operator computes in float32",
+        )
+        raise ExportError(what, why, "Leave --precision out")
     half = sum(any(value.dtype == dtype for value in node.outputs) for node in model.graph)
     io = TITLES[dtype] if io_half else "float32"
     return Lowered(model, Precision(asked, TITLES[dtype], io, half, tuple(singles), stays.trials))
 
 
-def _nothing(model: ir.Model, dtype: ir.DataType) -> tuple[str, str]:
+def _check_opset(model: ir.Model, dtype: ir.DataType, singles: Sequence[Single]) -> None:
+    """Refuse an opset in which just the convolutions would stay behind."""
     opset = model.opset_imports.get("", 0)
     if dtype == ir.DataType.BFLOAT16 and opset < _BF16_OPSET:
-        return f"opset {opset} has no bfloat16 convolution", f"Say --opset {_BF16_OPSET}"
-    return "no operator of it computes in float32", "Leave --precision out"
+        for each in singles:
+            if each.operator in _CONVOLUTIONS:
+                why = f"opset {opset} has no {each.operator} of bfloat16"
+                raise ExportError("--precision bf16", why, f"Say --opset {_BF16_OPSET}")
 
 
 def _check_single(model: ir.Model, asked: str) -> None:

@@ -83,7 +83,7 @@ class LowerPrecision(GraphPass):
         return ir.passes.PassResult(model, True)
 
     def _slots(self, node: ir.Node) -> Slots:
-        if not any(map(is_single, (*node.inputs, *node.outputs))):
+        if _is_boundary(node) or not any(map(is_single, (*node.inputs, *node.outputs))):
             return _NONE
         found = slots(node, self._dtype)
         reason = obstacle(node, self._dtype) or self._stays(node)
@@ -97,7 +97,7 @@ class LowerPrecision(GraphPass):
 
 
 class _Lowering:
-    """The edits to one graph."""
+    """The edits to one graph. Types are replaced, never changed: a clone of the model shares them."""
 
     def __init__(self, graph: ir.Graph, dtype: ir.DataType, plan: dict[ir.Node, Slots]) -> None:
         self._graph, self._dtype, self._plan = graph, dtype, plan
@@ -112,13 +112,13 @@ class _Lowering:
         """Give the graph's inputs the type."""
         for value in self._graph.inputs:
             if is_single(value):
-                value.dtype = self._dtype
+                value.type = ir.TensorType(self._dtype)
 
     def run(self) -> None:
         """Give every output of the plan the type, and every reader what it reads."""
         for node, planned in self._plan.items():
             for index in planned.outputs:
-                node.outputs[index].dtype = self._dtype
+                node.outputs[index].type = ir.TensorType(self._dtype)
             if planned.outputs:
                 _retype(node, self._dtype)
         for value in self._single:
@@ -164,13 +164,19 @@ class _Lowering:
         producer = value.producer()
         node = ir.node("Cast", [value], {"to": dtype.value}, version=None)
         (twin,) = node.outputs
-        twin.name, twin.shape, twin.dtype = name, value.shape, dtype
+        twin.name, twin.shape, twin.type = name, value.shape, ir.TensorType(dtype)
         if producer is None:
             self._graph.insert_before(self._first, node)
         else:
             node.metadata_props.update(producer.metadata_props)
             self._graph.insert_after(producer, node)
         return twin
+
+
+def _is_boundary(node: ir.Node) -> bool:
+    """A cast from or to half precision is where the two meet already."""
+    values = (*node.inputs, *node.outputs)
+    return node.op_type == "Cast" and any(value.dtype in TITLES for value in values if value)
 
 
 def _retype(node: ir.Node, dtype: ir.DataType) -> None:

@@ -30,6 +30,8 @@ def test_the_defaults_are_those_of_the_function(bnexport, calls):
         "inputs_from": None,
         "batch": (1, 8),
         "opset": None,
+        "precision": None,
+        "io_half": False,
         "external_data": None,
         "sm": (),
         "tf32": False,
@@ -52,7 +54,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
         *("--batch", "1,4,4", "--opset", "20", "--no-external-data", "--sm", "80,89", "--tf32"),
         *("--atol", "0", "--rtol", "1e-3", "--mixes-batch", "--keep-failed"),
         *("--runtime", "ort,ort-plain", "--runtime", "ort"),
-        *("--no-fold", "--no-simplify"),
+        *("--no-fold", "--no-simplify", "--precision", "mixed", "--io-half"),
     )
     (_, options), *_ = calls
     del options["observe"]
@@ -69,6 +71,8 @@ def test_every_option_reaches_the_function(bnexport, calls):
         "inputs_from": "x.npz",
         "batch": (1, 4),
         "opset": 20,
+        "precision": "mixed",
+        "io_half": True,
         "external_data": False,
         "sm": (80, 89),
         "tf32": True,
@@ -103,7 +107,10 @@ def test_arch_alone_is_enough(bnexport, calls):
     [
         ([], "Missing argument 'MODEL' (or --arch MODULE:FACTORY)."),
         (["m", "--target", "tensorrt"], "'tensorrt' is not one of onnx, trt, trt-rtx"),
-        (["m", "--runtime", "tpu"], "'tpu' is not one of ort, ort-plain, ort-cuda, ort-trt"),
+        (
+            ["m", "--runtime", "tpu"],
+            "'tpu' is not one of ort, ort-plain, ort-rounded, ort-cuda, ort-trt",
+        ),
         (["m", "--batch", "1,0"], "'1,0' is not a list of whole numbers above 0"),
         (["m", "--batch", ""], "'' is not a list of whole numbers above 0"),
         (["m", "--sm", "8.9"], "'8.9' is not a list of whole numbers above 0"),
