@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bnexport.load.loaded import Loaded
     from bnexport.parity.result import Check, Parity, Skipped
     from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
+    from bnexport.targets.tensorrt import EngineOptions
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     # what they take and return
     "Check",
     "Conversion",
+    "EngineOptions",
     "Event",
     "Examples",
     "InputSpec",
@@ -83,6 +85,7 @@ _HOMES = {
     "bnexport.load.loaded": ("Loaded",),
     "bnexport.parity.result": ("Check", "Parity", "Skipped"),
     "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),
+    "bnexport.targets.tensorrt": ("EngineOptions",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

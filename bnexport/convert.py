@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversion", "ConversionFailed", "convert"]
 
+NAMED = 8
 TORCH_NOTES = {
     "pt2": "pt2: its BatchNorms are in eval mode and not folded; the ledger is the ONNX graph's",
     "torchscript": "torchscript: folded by torch's own freeze; the ledger is the ONNX graph's",
@@ -117,6 +118,7 @@ def convert(
     external_data: bool | None = None,
     sm: Sequence[int] = (),
     tf32: bool = False,
+    engine: EngineOptions | None = None,
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
@@ -150,6 +152,8 @@ def convert(
         external_data: Whether weights go into a file of their own; None: over 2 GB.
         sm: Compute capabilities to build a TensorRT-RTX engine for: 89 is sm_89.
         tf32: Whether TensorRT may use TF32.
+        engine: Whatever else TensorRT can be told: profiles, flags, caches. Its batch, ``sm`` and ``tf32`` are
+            those given here.
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
@@ -195,9 +199,11 @@ def convert(
             sample = Sample(subject.reference, subject.examples, subject.outputs)
             lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
         stem = staging.folder / _stem(destination, targets[0])
-        engine = EngineOptions(batch=_profile(batches), sm=tuple(sm), tf32=tf32)
+        building = replace(
+            engine or EngineOptions(), batch=_profile(batches), sm=tuple(sm), tf32=tf32
+        )
         with stage(timer, "build"):
-            built = build(lowered.model, subject, targets, stem, engine, external_data, timer)
+            built = build(lowered.model, subject, targets, stem, building, external_data, timer)
         with stage(timer, "verify"):
             parity = verify_build(
                 subject,
@@ -219,6 +225,7 @@ def convert(
             "external_data": external_data,
             "sm": sm,
             "tf32": tf32,
+            "engine": asdict(building) if {"trt", "trt-rtx"} & set(targets) else None,
             "atol": atol,
             "rtol": rtol,
             "mixes_batch": mixes_batch,
@@ -300,6 +307,11 @@ def _build_notes(built: Sequence[Artifact]) -> list[str]:
     for info in (artifact.engine for artifact in built if artifact.engine):
         notes.append(f"engine by {info.flavour} {info.version}")
         notes += [info.assumed] if info.assumed else []
+        if info.scaling:
+            names = ", ".join(info.scaling[:NAMED]) + (", ..." if len(info.scaling) > NAMED else "")
+            notes.append(
+                f"the engine has {len(info.scaling)} BatchNorm left as scaling layers: {names}"
+            )
     return notes
 
 

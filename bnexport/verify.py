@@ -22,7 +22,7 @@ from bnexport.parity import (
 )
 from bnexport.parity.evaluator import EvaluatorRunner
 from bnexport.parity.rounded import RoundedRunner
-from bnexport.parity.runner import label
+from bnexport.parity.runner import Fixed, label
 from bnexport.parity.runtimes import onnx_runners
 from bnexport.precision import Precision
 from bnexport.subject import Subject
@@ -66,7 +66,7 @@ def verify_build(
         runners,
         subject.examples,
         output_names=subject.outputs,
-        batches=sorted({1, *batches}),
+        batches=sorted({1, *batches, *_fixed(runners)}),
         atol=atol,
         rtol=rtol,
         observe=observe,
@@ -134,8 +134,18 @@ def _add_engine(
         built = ", ".join(info.targets)
         text = f"built for {built}, not executed: {reason}"
         skipped.append(Skipped(f"{info.flavour} {info.version}", text))
-    else:
-        runners.append(EngineRunner(artifact.path))
+        return
+    runner = EngineRunner(artifact.path)
+    if runner.fixed_batch is not None:
+        reason = f"a static engine: run at batch {runner.fixed_batch} alone"
+        skipped.append(Skipped(f"{info.flavour} {info.version}", reason))
+    runners.append(runner)
+
+
+def _fixed(runners: Sequence[Runner]) -> set[int]:
+    """The batches that are asked for by being all that a runner takes."""
+    found = {runner.fixed_batch for runner in runners if isinstance(runner, Fixed)}
+    return {batch for batch in found if batch is not None}
 
 
 def _add_onnx(

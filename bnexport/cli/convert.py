@@ -12,7 +12,8 @@ from bnexport.cli.mode import Mode
 from bnexport.cli.options import (
     PRECISIONS,
     TARGETS,
-    counts,
+    engine_of,
+    engine_options,
     input_options,
     load_options,
     speech_options,
@@ -63,13 +64,7 @@ __all__ = ["convert_command"]
     default=None,
     help="Keep the weights in a file beside the ONNX file.  [default: above 2 GB]",
 )
-@click.option(
-    "--sm",
-    callback=counts,
-    metavar="N[,N...]",
-    help="Compute capabilities to build an engine for, as in 80,86,89,120.",
-)
-@click.option("--tf32", is_flag=True, help="Let TensorRT round float32 to TF32.")
+@engine_options
 @click.option("--no-fold", is_flag=True, help="Leave every BatchNorm where it is.")
 @click.option("--no-simplify", is_flag=True, help="Leave out onnxsim.")
 @tolerance_options
@@ -112,6 +107,7 @@ def convert_command(
             target=target or ("onnx",),
             fold=not no_fold,
             simplify=not no_simplify,
+            engine=engine_of(options),
             observe=observe,
             **options,
         )

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from bnexport.targets.tensorrt.options import EngineOptions
+
 __all__ = [
+    "COMPATIBLE",
     "PRECISIONS",
     "RUNTIMES",
     "TARGETS",
     "counts",
+    "engine_of",
+    "engine_options",
     "input_options",
     "json_object",
     "load_options",
@@ -27,6 +34,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
 TARGETS = ("onnx", "trt", "trt-rtx", "torchscript", "pt2")
+COMPATIBLE = ("ampere", "capability", "version")
 PRECISIONS = ("fp32", "fp16", "bf16", "mixed")
 RUNTIMES = ("ort", "ort-plain", "ort-rounded", "ort-cuda", "ort-trt")
 
@@ -125,6 +133,77 @@ def input_options(command: Decorated) -> Decorated:
             help="Batch sizes to verify at; the largest is an engine's maximum.",
         ),
     )(command)
+
+
+def engine_options(command: Decorated) -> Decorated:
+    """How TensorRT builds; `engine_of` takes them together."""
+    return _stack(
+        click.option(
+            "--sm",
+            callback=counts,
+            metavar="N[,N...]",
+            help="Compute capabilities to build an engine for, as in 80,86,89,120.",
+        ),
+        click.option("--tf32", is_flag=True, help="Let TensorRT round float32 to TF32."),
+        click.option(
+            "--profile",
+            "profiles",
+            multiple=True,
+            metavar="AXIS=MIN:OPT:MAX[,...]",
+            help="The range of a free axis, or of an input's whole shape; once a profile.  "
+            "[default: the batches of --batch]",
+        ),
+        click.option(
+            "--static", is_flag=True, help="Build an engine of batch 1, without profiles."
+        ),
+        click.option(
+            "--optimisation-level",
+            type=click.IntRange(0, 5),
+            metavar="0-5",
+            help="How long TensorRT searches for fast kernels.  [default: its own]",
+        ),
+        click.option(
+            "--workspace",
+            "workspace_mib",
+            type=click.IntRange(min=1),
+            metavar="MIB",
+            help="The most scratch memory on the GPU.  [default: all of it]",
+        ),
+        click.option(
+            "--compatible",
+            multiple=True,
+            type=click.Choice(COMPATIBLE),
+            help="Let other GPUs, or later releases of tensorrt, run the engine; repeatable.",
+        ),
+        click.option(
+            "--strip-weights", is_flag=True, help="Leave the weights out, to be refitted."
+        ),
+        click.option("--refit", is_flag=True, help="Let the weights be replaced later."),
+        click.option(
+            "--timing-cache",
+            metavar="PATH",
+            type=click.Path(path_type=Path),
+            help="Where tensorrt keeps what its kernels took.  [default: the user's cache folder]",
+        ),
+        click.option(
+            "--no-timing-cache",
+            "keep_timings",
+            flag_value=False,
+            default=True,
+            help="Keep no such timings.",
+        ),
+    )(command)
+
+
+def engine_of(options: dict[str, Any]) -> EngineOptions:
+    """Take from ``options`` what `engine_options` added, but for what `convert` takes itself."""
+    from bnexport.targets.tensorrt.options import EngineOptions
+
+    names = (
+        *("profiles", "static", "optimisation_level", "workspace_mib", "compatible"),
+        *("strip_weights", "refit", "timing_cache", "keep_timings"),
+    )
+    return EngineOptions(**{name: options.pop(name) for name in names})
 
 
 def tolerance_options(command: Decorated) -> Decorated:

@@ -18,7 +18,7 @@ from bnexport.parity.judge import Subject, Tolerances, failed, judge
 from bnexport.parity.origin import Traceable, finite
 from bnexport.parity.reference import Reference
 from bnexport.parity.result import Check
-from bnexport.parity.runner import RunFailed, Runner, label
+from bnexport.parity.runner import Fixed, RunFailed, Runner, label
 from bnexport.parity.trial import Trial
 
 __all__ = ["Examiner"]
@@ -51,18 +51,24 @@ class Examiner:
 
     def runtime(self, runner: Runner) -> list[Check]:
         """Every check of one runtime; one that cannot open or run the model fails."""
-        batches = self._trial.batches
+        batches = self._batches(runner)
         checks: list[Check] = []
         try:
             with runner:
                 for n in batches:
                     checks += self._batch(runner, n)
                 # Tolerances are given for the usual inputs, and their outputs' size.
-                for extreme in () if self._tolerances else self._trial.extremes:
+                judged = self._tolerances is None and min(self._trial.batches) in batches
+                for extreme in self._trial.extremes if judged else ():
                     checks += self._extreme(runner, extreme)
         except RunFailed as failure:
             checks.append(failed(_subject(runner, batches[0], "agreement", _EVERY), str(failure)))
         return self._named(runner, checks)
+
+    def _batches(self, runner: Runner) -> tuple[int, ...]:
+        """Those that it was built for, where that is a choice."""
+        fixed = runner.fixed_batch if isinstance(runner, Fixed) else None
+        return (fixed,) if fixed in self._trial.batches else self._trial.batches
 
     def own(self, reference: Reference) -> list[Check]:
         """The model in its own arithmetic: it agrees by definition.

@@ -10,7 +10,17 @@ from typing import Protocol, Self, runtime_checkable
 from bnexport.errors import BnexportError, ParityFailure
 from bnexport.parity.arrays import Arrays
 
-__all__ = ["FrozenBatch", "Named", "Opened", "RunFailed", "Runner", "label", "placed", "run_errors"]
+__all__ = [
+    "Fixed",
+    "FrozenBatch",
+    "Named",
+    "Opened",
+    "RunFailed",
+    "Runner",
+    "label",
+    "placed",
+    "run_errors",
+]
 
 
 _OPEN = (":", "indices")
@@ -71,6 +81,17 @@ class Named(Protocol):
         A file that has inputs of just these names is fed by them, as a deployment feeds it; another by their places.
         """
         ...
+
+
+@runtime_checkable
+class Fixed(Protocol):
+    """A runner whose model may have been built for one batch on purpose.
+
+    Attributes:
+        fixed_batch: That batch; None: it takes any.
+    """
+
+    fixed_batch: int | None
 
 
 def placed(inputs: Arrays, names: Sequence[str], found: Sequence[str]) -> Arrays:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bnexport.disk import output_errors
-from bnexport.errors import ExportError
+from bnexport.errors import ExportError, UsageError
 from bnexport.events import Event, Observer, silent
+from bnexport.targets.cuda import find_gpu
 from bnexport.targets.tensorrt.flavour import Flavour
 from bnexport.targets.tensorrt.info import EngineInfo
 from bnexport.targets.tensorrt.logger import Messages, make_logger, reason
-from bnexport.targets.tensorrt.network import Profiles, batch_profiles, census, precision, tensors
+from bnexport.targets.tensorrt.network import census, precision, scaling, tensors
 from bnexport.targets.tensorrt.options import EngineOptions, Targets, choose_targets
 from bnexport.targets.tensorrt.parser import parse
+from bnexport.targets.tensorrt.profiles import ShapeProfile, shape_profiles
 from bnexport.targets.tensorrt.progress import Phases, make_monitor
+from bnexport.targets.tensorrt.source import OnnxSource
+from bnexport.targets.tensorrt.timing import Timings
 from bnexport.targets.tensorrt.worker import run_cancellable
 
 __all__ = ["build_engine"]
@@ -30,7 +35,8 @@ Report = Callable[[Event], None]
 class _Job:
     """What one build is asked for, and what the library says on the way."""
 
-    onnx_path: Path
+    source: OnnxSource
+    profiles: tuple[ShapeProfile, ...]
     flavour: Flavour
     options: EngineOptions
     targets: Targets
@@ -50,15 +56,20 @@ def build_engine(
         onnx_path: The model; its external data is found beside it.
         engine_path: Where the engine goes.
         flavour: From `find_flavour`.
-        options: Batch profile, targets, precision.
+        options: Profiles, targets, flags.
         observe: Told of each phase, with the fraction that is done.
 
     Raises:
         ExportError: The model cannot be expressed, or the build failed.
-        UsageError: A target is named that this TensorRT does not build for.
+        UsageError: A target is named that this TensorRT does not build for, or a profile does not fit.
         OutputError: The engine cannot be written.
     """
-    job = _Job(onnx_path, flavour, options, choose_targets(flavour, options), Messages())
+    targets = choose_targets(flavour, options)
+    source = OnnxSource.read(onnx_path, flavour.title)
+    profiles = shape_profiles(
+        source.inputs(), options.profiles, options.batch, static=options.static
+    )
+    job = _Job(source, profiles, flavour, options, targets, Messages())
 
     def work(report: Report, cancelled: threading.Event) -> tuple[Any, EngineInfo]:
         return _build(job, report, cancelled)
@@ -76,34 +87,44 @@ def _build(job: _Job, report: Report, cancelled: threading.Event) -> tuple[Any, 
     builder = _made(job, lambda: module.Builder(logger))
     flags = module.NetworkDefinitionCreationFlag
     network = _made(job, lambda: builder.create_network(1 << int(flags.STRONGLY_TYPED)))
-    parser = parse(job.flavour, network, logger, job.messages, job.onnx_path)
-    layers, profiles = census(network), batch_profiles(network, job.options.batch)
+    parser = parse(job.flavour, network, logger, job.messages, job.source)
+    layers, scales = census(network), scaling(network, job.source)
     config = _config(job, builder)
-    _add_profile(job, builder, config, profiles)
+    _set_shapes(job, builder, network, config)
     monitor = make_monitor(module, Phases(report), cancelled)
     config.progress_monitor = monitor
-    plan = _made(job, lambda: builder.build_serialized_network(network, config))
+    with _timings(job, config):
+        plan = _made(job, lambda: builder.build_serialized_network(network, config))
     del parser  # it owns the weights until here
+    options = job.options
     return plan, EngineInfo(
         flavour=job.flavour.name,
         version=job.flavour.version,
         targets=job.targets.names,
         assumed=job.targets.assumed,
-        profiles=profiles,
-        precision=precision(network, job.options.tf32),
-        tf32=job.options.tf32,
+        profiles=job.profiles[0] if job.profiles else {},
+        more_profiles=job.profiles[1:],
+        static=options.static,
+        precision=precision(network, options.tf32),
+        tf32=options.tf32,
         inputs=tensors(network.get_input, network.num_inputs),
         outputs=tensors(network.get_output, network.num_outputs),
         layers=layers,
-        scale_layers=layers.get("SCALE", 0),
+        scale_layers=len(scales),
+        scaling=scales,
         warnings=tuple(job.messages.warnings),
         build_seconds=time.perf_counter() - start,
         bytes=plan.nbytes,
+        compatible=options.compatible,
+        stripped=options.strip_weights,
+        refittable=options.refit or options.strip_weights,
+        optimisation_level=options.optimisation_level,
     )
 
 
 def _config(job: _Job, builder: Any) -> Any:
     module, options = job.flavour.module, job.options
+    _check_refit(job)
     config = _made(job, builder.create_builder_config)
     if options.tf32:
         config.set_flag(module.BuilderFlag.TF32)
@@ -114,9 +135,50 @@ def _config(job: _Job, builder: Any) -> Any:
         config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, size)
     if options.optimisation_level is not None:
         config.builder_optimization_level = options.optimisation_level
+    # What the inspector tells of each layer where the engine runs.
+    config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
+    if options.strip_weights:
+        config.set_flag(module.BuilderFlag.STRIP_PLAN)
+    if options.refit:
+        config.set_flag(module.BuilderFlag.REFIT)
+    _set_compatible(job, config)
     if job.flavour.rtx:
         _set_targets(job, config)
     return config
+
+
+def _check_refit(job: _Job) -> None:
+    """Refuse what fails deep inside the library."""
+    options = job.options
+    if job.flavour.rtx and (options.refit or options.strip_weights):
+        if isinstance(gpu := find_gpu(), str):
+            what = f"{job.flavour.title} and --{'refit' if options.refit else 'strip-weights'}"
+            raise UsageError(what, f"it needs a GPU for that: {gpu}", "Leave it out")
+
+
+def _set_compatible(job: _Job, config: Any) -> None:
+    module, title = job.flavour.module, job.flavour.title
+    for word in job.options.compatible:
+        if job.flavour.rtx:
+            why = "its engines run on the GPUs that they are built for, under that release"
+            raise UsageError(f"{title} and compatible {word}", why, "Name the GPUs with --sm")
+        if word == "version":
+            config.set_flag(module.BuilderFlag.VERSION_COMPATIBLE)
+        elif word == "ampere":
+            config.hardware_compatibility_level = module.HardwareCompatibilityLevel.AMPERE_PLUS
+        elif hasattr(module.HardwareCompatibilityLevel, "SAME_COMPUTE_CAPABILITY"):
+            level = module.HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY
+            config.hardware_compatibility_level = level
+        else:
+            why = "this release does not have it"
+            raise UsageError(f"{title} and compatible {word}", why, "Say compatible ampere")
+
+
+def _timings(job: _Job, config: Any) -> AbstractContextManager[None]:
+    """What earlier builds measured. tensorrt_rtx measures nothing when it builds."""
+    if job.flavour.rtx or not job.options.keep_timings:
+        return nullcontext()
+    return Timings(job.flavour, job.options.timing_cache).lent_to(config)
 
 
 def _set_targets(job: _Job, config: Any) -> None:
@@ -127,14 +189,20 @@ def _set_targets(job: _Job, config: Any) -> None:
             raise _failure(job)
 
 
-def _add_profile(job: _Job, builder: Any, config: Any, profiles: Profiles) -> None:
-    if not profiles:
+def _set_shapes(job: _Job, builder: Any, network: Any, config: Any) -> None:
+    """Add the profiles; of a static engine, fix the inputs themselves, which leaves nothing to choose."""
+    if job.options.static and job.profiles:
+        (shapes,) = job.profiles
+        for tensor in (network.get_input(index) for index in range(network.num_inputs)):
+            if tensor.name in shapes:
+                tensor.shape = shapes[tensor.name][0]
         return
-    profile = builder.create_optimization_profile()
-    for name, shapes in profiles.items():
-        profile.set_shape(name, *shapes)
-    if config.add_optimization_profile(profile) < 0:
-        raise _failure(job)
+    for shapes in job.profiles:
+        profile = builder.create_optimization_profile()
+        for name, three in shapes.items():
+            profile.set_shape(name, *three)
+        if config.add_optimization_profile(profile) < 0:
+            raise _failure(job)
 
 
 def _made(job: _Job, make: Callable[[], Any]) -> Any:

@@ -75,6 +75,7 @@ class EngineRunner(Opened):
         self.name = _TITLES[self._facts.flavour]
         self.version = self._facts.version
         self.precision = self._facts.precision
+        self.fixed_batch = self._facts.fixed_batch
         self._messages = Messages()
         self._names: Sequence[str] = ()
         self._module: Any = None

@@ -34,16 +34,24 @@ class EngineInfo:
         targets: The compute capabilities that it was built for: ``sm_89``.
         assumed: The sentence that says which targets were chosen by default; empty when they were
             named.
-        profiles: For each input with a free batch, its smallest, usual and largest shape.
+        profiles: For each input with a free axis, its smallest, usual and largest shape; of the first profile.
+        more_profiles: The same of the others.
+        static: Whether every axis is fixed.
         precision: The narrowest floating type in the network: ``float32``, ``tf32``, ``float16``.
         tf32: Whether float32 products may be rounded to TF32.
         inputs: In the order of the ONNX file.
         outputs: In the order of the ONNX file.
         layers: How many layers of each type the network had after parsing.
         scale_layers: Those among them that scale: what becomes of a BatchNorm that is not folded.
+        scaling: The modules that they come from.
         warnings: What the library warned of.
         build_seconds: Wall time, parsing included.
         bytes: The engine's size.
+        compatible: ``ampere``, ``capability``, ``version``: what else may run it.
+        stripped: Whether the weights are left out.
+        refittable: Whether they can be replaced.
+        optimisation_level: None: the library's own.
+        reused: Whether an earlier build of the same was taken instead.
     """
 
     flavour: str
@@ -60,3 +68,11 @@ class EngineInfo:
     warnings: tuple[str, ...]
     build_seconds: float
     bytes: int
+    scaling: tuple[str, ...] = ()
+    more_profiles: tuple[dict[str, tuple[Shape, Shape, Shape]], ...] = ()
+    static: bool = False
+    compatible: tuple[str, ...] = ()
+    stripped: bool = False
+    refittable: bool = False
+    optimisation_level: int | None = None
+    reused: bool = False

@@ -1,4 +1,4 @@
-"""What a parsed network says of itself, and the batch profile that it needs."""
+"""What a parsed network says of itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bnexport.errors import ExportError
-from bnexport.targets.tensorrt.info import Shape, TensorInfo
+from bnexport.targets.tensorrt.info import TensorInfo
+from bnexport.targets.tensorrt.source import OnnxSource
 
-__all__ = ["Profiles", "batch_profiles", "census", "precision", "tensors"]
-
-Profiles = dict[str, tuple[Shape, Shape, Shape]]
+__all__ = ["census", "precision", "scaling", "tensors"]
 
 _DTYPES = {
     "FLOAT": "float32",
@@ -28,24 +26,11 @@ def census(network: Any) -> dict[str, int]:
     return dict(Counter(layer.type.name for layer in _layers(network)).most_common())
 
 
-def batch_profiles(network: Any, batch: tuple[int, int, int]) -> Profiles:
-    """The smallest, usual and largest shape of every input whose batch is free.
-
-    Raises:
-        ExportError: Another dimension is free too.
-    """
-    profiles: Profiles = {}
-    for tensor in (network.get_input(index) for index in range(network.num_inputs)):
-        size, *rest = tuple(tensor.shape) or (0,)
-        if any(number < 0 for number in rest):
-            shape = ", ".join("?" if number < 0 else str(number) for number in (size, *rest))
-            what, why = f"input {tensor.name!r}", f"its shape ({shape}) is free beside the batch"
-            remedy = f"Fix it: --input {tensor.name}:Nx..., with numbers after the N"
-            raise ExportError(what, why, remedy)
-        if size < 0:
-            low, usual, high = batch
-            profiles[tensor.name] = ((low, *rest), (usual, *rest), (high, *rest))
-    return profiles
+def scaling(network: Any, source: OnnxSource) -> tuple[str, ...]:
+    """The modules whose BatchNorm is a layer of its own still."""
+    return tuple(
+        source.owner(layer.name) for layer in _layers(network) if layer.type.name == "SCALE"
+    )
 
 
 def precision(network: Any, tf32: bool) -> str:

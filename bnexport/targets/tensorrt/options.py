@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bnexport.errors import UsageError
 from bnexport.targets.cuda import Gpu, find_gpu
 from bnexport.targets.tensorrt.flavour import Flavour
+from bnexport.targets.tensorrt.profiles import parse_profile
 
-__all__ = ["PORTABLE", "EngineOptions", "Targets", "choose_targets", "supported"]
+__all__ = ["COMPATIBLE", "PORTABLE", "EngineOptions", "Targets", "choose_targets", "supported"]
 
 # Ampere, Ada and Blackwell. Turing (75) is left out: it has no float32 matrix products there.
 PORTABLE = (80, 86, 89, 120)
+
+
+# Of an engine of tensorrt: which GPUs, or which later releases, may run it besides.
+COMPATIBLE = ("ampere", "capability", "version")
 
 
 @dataclass(frozen=True)
@@ -24,16 +30,32 @@ class EngineOptions:
         tf32: Whether float32 products may be rounded to TF32.
         workspace_mib: The most scratch memory on the GPU; None: all of it.
         optimisation_level: 0 to 5, the library's own where None.
+        profiles: ``height=64:224:512,x=1x3x8x8:...``: ranges of free axes, or of an input's whole shape,
+            smallest, usual, largest. One text a profile; none: one, of the batch alone.
+        static: Whether every free axis is fixed: the batch at 1, others at what the profile says.
+        compatible: Of `COMPATIBLE`. ``ampere``: GPUs from Ampere on. ``capability``: those of the same compute
+            capability. ``version``: later releases of tensorrt. tensorrt_rtx has none: it has ``sm``.
+        strip_weights: Whether the engine leaves the weights out, to be refitted.
+        refit: Whether its weights can be replaced later.
+        timing_cache: Where tensorrt keeps what its kernels took; None: in the user's cache folder.
+        keep_timings: Whether it does.
 
     Raises:
         UsageError: A value is out of its range.
     """
 
-    batch: tuple[int, int, int]
+    batch: tuple[int, int, int] = (1, 8, 8)
     sm: tuple[int, ...] = ()
     tf32: bool = False
     workspace_mib: int | None = None
     optimisation_level: int | None = None
+    profiles: tuple[str, ...] = ()
+    static: bool = False
+    compatible: tuple[str, ...] = ()
+    strip_weights: bool = False
+    refit: bool = False
+    timing_cache: Path | None = None
+    keep_timings: bool = True
 
     def __post_init__(self) -> None:
         low, usual, high = self.batch
@@ -43,6 +65,13 @@ class EngineOptions:
             raise UsageError(f"workspace of {self.workspace_mib} MiB", "must be 1 or more")
         if self.optimisation_level is not None and not 0 <= self.optimisation_level <= 5:
             raise UsageError(f"optimisation level {self.optimisation_level}", "must be 0 to 5")
+        for word in self.compatible:
+            if word not in COMPATIBLE:
+                raise UsageError(f"compatible {word!r}", f"there are {', '.join(COMPATIBLE)}")
+        if {"ampere", "capability"} <= set(self.compatible):
+            raise UsageError("compatible ampere and capability", "the one includes the other")
+        for text in self.profiles:
+            parse_profile(text)
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
-
-import onnx
 
 from bnexport.errors import ExportError
 from bnexport.targets.tensorrt.flavour import Flavour
 from bnexport.targets.tensorrt.logger import Messages, reason
+from bnexport.targets.tensorrt.source import OnnxSource
 
 __all__ = ["parse"]
 
 _QUOTED = re.compile(r'&& "(.*)"')
 _ASSERTION = re.compile(r"^Assertion failed: .*?\): ")
-_SCOPES = "pkg.torch.onnx.name_scopes"
 _REMEDY = "Use --target onnx, or replace the operator in the model"
 
 
-def parse(flavour: Flavour, network: Any, logger: Any, messages: Messages, onnx_path: Path) -> Any:
+def parse(
+    flavour: Flavour, network: Any, logger: Any, messages: Messages, source: OnnxSource
+) -> Any:
     """Fill ``network``; returns the parser, which owns the weights and has to outlive the build.
 
     Raises:
@@ -29,20 +28,19 @@ def parse(flavour: Flavour, network: Any, logger: Any, messages: Messages, onnx_
     parser = flavour.module.OnnxParser(network, logger)
     # As one layer, InstanceNorm keeps its float32 arithmetic and stays out of the census of scales.
     parser.set_flag(flavour.module.OnnxParserFlag.NATIVE_INSTANCENORM)
-    if parser.parse_from_file(str(onnx_path)):
+    if parser.parse_from_file(str(source.path)):
         return parser
     if not parser.num_errors:
-        raise ExportError(f"{flavour.title} cannot read {onnx_path.name}", reason(messages))
-    raise _refusal(flavour, parser.get_error(0), onnx_path)
+        raise ExportError(f"{flavour.title} cannot read {source.path.name}", reason(messages))
+    raise _refusal(flavour, parser.get_error(0), source)
 
 
-def _refusal(flavour: Flavour, error: Any, onnx_path: Path) -> ExportError:
+def _refusal(flavour: Flavour, error: Any, source: OnnxSource) -> ExportError:
     operator, why = error.node_operator(), _plain(error.desc())
     if not operator:
-        return ExportError(
-            f"{flavour.title} cannot read {onnx_path.name}", why, "Use --target onnx"
-        )
-    place = _place(onnx_path, error.node(), operator) or error.node_name()
+        what = f"{flavour.title} cannot read {source.path.name}"
+        return ExportError(what, why, "Use --target onnx")
+    place = source.place(error.node(), operator) or error.node_name()
     what = f"{flavour.title} cannot take operator {operator}" + (f" ({place})" if place else "")
     return ExportError(what, why, _REMEDY)
 
@@ -56,16 +54,3 @@ def _plain(text: str) -> str:
     quoted = _QUOTED.search(text)
     sentence = quoted.group(1) if quoted else _ASSERTION.sub("", text)
     return sentence.strip().rstrip(".!")
-
-
-def _place(onnx_path: Path, index: int, operator: str) -> str:
-    """The node's module and its output: names of nodes may be empty or repeat."""
-    nodes = onnx.load(onnx_path, load_external_data=False).graph.node
-    if not 0 <= index < len(nodes) or nodes[index].op_type != operator:
-        return ""
-    node = nodes[index]
-    scopes = next((p.value for p in node.metadata_props if p.key == _SCOPES), "")
-    modules = re.findall(r"'([^']*)'", scopes)
-    value = f"value {node.output[0]!r}" if node.output else ""
-    owner = next((name for name in reversed(modules[:-1]) if name), "")
-    return f"module {owner}, {value}" if owner and value else value

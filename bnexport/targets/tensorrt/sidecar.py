@@ -30,6 +30,7 @@ class Sidecar:
         precision: ``float32``, ``tf32``, ``float16``, ``bfloat16``.
         inputs: Names, in order.
         outputs: Names, in order.
+        fixed_batch: The one batch that a static engine takes; None: it has profiles.
     """
 
     sha256: str
@@ -39,6 +40,7 @@ class Sidecar:
     precision: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    fixed_batch: int | None = None
 
     @classmethod
     def read(cls, engine: Path) -> Sidecar:
@@ -118,4 +120,10 @@ def _parsed(data: dict[str, Any]) -> Sidecar:
         precision=str(data["precision"]),
         inputs=tuple(str(tensor["name"]) for tensor in data["inputs"]),
         outputs=tuple(str(tensor["name"]) for tensor in data["outputs"]),
+        fixed_batch=_fixed(data) if data.get("static") else None,
     )
+
+
+def _fixed(data: dict[str, Any]) -> int | None:
+    shape = next((tensor["shape"] for tensor in data["inputs"] if tensor["shape"]), None)
+    return None if shape is None else int(shape[0])
