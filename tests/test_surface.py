@@ -66,10 +66,51 @@ def using(*lines, signature="module: Any, config: Any"):
         ("with made(config.fresh) as one: pass", "IBuilderConfig.fresh"),
         ("try: pass\n    finally: config.fresh", "IBuilderConfig.fresh"),
         ("match config.fresh:\n        case 1: pass", "IBuilderConfig.fresh"),
+        ("made(one=config.fresh)", "IBuilderConfig.fresh"),
+        ("{}[config.fresh] = 1", "IBuilderConfig.fresh"),
+        ("{}[config.fresh]", "IBuilderConfig.fresh"),
+        ("one += config.fresh", "IBuilderConfig.fresh"),
+        ("if config.fresh: pass", "IBuilderConfig.fresh"),
+        ("1 if config.fresh else 2", "IBuilderConfig.fresh"),
+        ("{config.fresh: 1 for _ in '1'}", "IBuilderConfig.fresh"),
+        ("{1: config.fresh for _ in '1'}", "IBuilderConfig.fresh"),
+        ("[1 for _ in '1' if config.fresh]", "IBuilderConfig.fresh"),
+        ("getattr(1, 'one', config.fresh)", "IBuilderConfig.fresh"),
+        ("def inner(one=config.fresh): pass", "IBuilderConfig.fresh"),
+        ("try: pass\n    except OSError: config.fresh", "IBuilderConfig.fresh"),
+        ("getattr(module, 'Builder', None)().fresh", "Builder.fresh"),
+        ("import tensorrt as trt\n    trt.New", "module.New"),
     ],
 )
 def test_a_name_that_a_release_lacks_is_reported(line, name):
     assert lacking(using(line)) == [name]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["one = config", "one.fresh"],
+        ["if one := config:", "    one.fresh"],
+        ["one, two = 1, config", "two.fresh"],
+        ["one, *two = sorted([config])", "two.fresh"],
+        ["for i, one in enumerate([1, config]):", "    one.fresh"],
+        ["with config as one:", "    one.fresh"],
+        ["match config:", "    case one: one.fresh"],
+        ["[*[config]][0].fresh"],
+        ["(config if 1 else 2).fresh"],
+        ["(1 and config).fresh"],
+        ["next(config for _ in '1').fresh"],
+        ["{1: config for _ in '1'}[1].fresh"],
+        ["[one.fresh for one in [config]]"],
+    ],
+)
+def test_an_object_is_followed_to_where_it_is_used(lines):
+    assert lacking(using(*lines)) == ["IBuilderConfig.fresh"]
+
+
+def test_what_is_imported_by_name_is_the_bindings():
+    source = "import importlib\nmodule = importlib.import_module('tensorrt')\nmodule.New"
+    assert lacking(source) == ["module.New"]
 
 
 def test_a_name_that_is_there_is_not_reported():
@@ -88,6 +129,8 @@ def test_a_name_that_is_there_is_not_reported():
         ["known = hasattr(module, 'New')", "if known:", "    module.New"],
         ["getattr(config, 'fresh', None)"],
         ["[config.fresh for _ in '1' if hasattr(config, 'fresh')]"],
+        ["if known := hasattr(config, 'fresh'):", "    config.fresh"],
+        ["if hasattr(config, 'fresh'):", "    pass", "else:", "    return", "config.fresh"],
     ],
 )
 def test_a_guarded_name_may_be_absent(lines):
@@ -101,6 +144,9 @@ def test_a_guarded_name_may_be_absent(lines):
         ["if hasattr(config, 'fresh'):", "    pass", "else:", "    config.fresh"],
         ["if 1 or hasattr(config, 'fresh'):", "    config.fresh"],
         ["if hasattr(config, 'set_flag'):", "    config.fresh"],
+        ["hasattr(config, 'fresh') and 1", "config.fresh"],
+        ["1 if hasattr(config, 'fresh') else 2", "config.fresh"],
+        ["[1 for _ in '1' if hasattr(config, 'fresh')]", "config.fresh"],
         ["known = hasattr(config, 'fresh')", "known = True", "if known:", "    config.fresh"],
     ],
 )
@@ -108,10 +154,17 @@ def test_a_guard_that_does_not_hold_guards_nothing(lines):
     assert lacking(using(*lines)) == ["IBuilderConfig.fresh"]
 
 
-def test_behind_its_guard_a_name_is_required():
-    source = using("if hasattr(module, 'New'):", "    module.New.TWO")
-    assert lacking(source, release=OLD) == []
-    assert lacking(source, release=NEW) == ["New.TWO"]
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["if hasattr(module, 'New'):", "    module.New.TWO"],
+        ["module.New.TWO if hasattr(module, 'New') else 1"],
+        ["hasattr(module, 'New') and module.New.TWO"],
+    ],
+)
+def test_behind_its_guard_a_name_is_required(lines):
+    assert lacking(using(*lines), release=OLD) == []
+    assert lacking(using(*lines), release=NEW) == ["New.TWO"]
 
 
 PRIVATE = "def _fresh(config: Any):\n    config.fresh\n"
@@ -120,6 +173,12 @@ PRIVATE = "def _fresh(config: Any):\n    config.fresh\n"
 def test_a_private_function_stands_behind_the_guard_of_its_calls():
     guarded = using("if hasattr(config, 'fresh'):", "    _fresh(config)")
     assert lacking(PRIVATE + guarded) == []
+
+
+def test_a_private_method_too():
+    source = "class Job:\n    def _fresh(self, config: Any):\n        config.fresh\n"
+    source += "    def run(self, config: Any):\n        if hasattr(config, 'fresh'):\n"
+    assert lacking(source + "            self._fresh(config)") == []
 
 
 def test_one_call_without_the_guard_is_enough():
@@ -182,11 +241,21 @@ def test_a_name_made_at_run_time_is_flagged():
     assert "write it out" in fault
 
 
-def test_what_is_not_tensorrts_is_left_alone():
-    source = "import torch\ndef use(tensor: torch.Tensor, path: Path):\n    tensor.cpu(path.name)\n"
-    source += "    try: pass\n    except OSError as error:\n        error.errno\n"
-    assert findings(source).uses == frozenset()
-    assert findings(source).faults == ()
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def use(tensor: torch.Tensor, path: Path):\n    tensor.cpu(path.name)",
+        "def use(path: Path):\n    hasattr(path, 'name')",
+        "def use(config: Any):\n    try: pass\n    except OSError as config:\n        config.errno",
+        "def other(config: Any): ...\ndef use():\n    config.fresh",
+        "class Job:\n    def run(self):\n        self.work()",
+        "def outer(config: Any):\n    def use(**config: Any):\n        config.items()",
+        "import other\ndef load() -> Any: ...\nthing = other.part.load()\nthing.work()",
+    ],
+)
+def test_what_is_not_tensorrts_is_left_alone(source):
+    found = findings(source)
+    assert (found.uses, found.optional, found.faults) == (frozenset(), frozenset(), ())
 
 
 def test_a_guard_for_what_no_release_has_is_reported():

@@ -44,16 +44,17 @@ def _together(where: Sequence[str], every: Sequence[str]) -> str:
         return "all"
     groups: dict[str, list[str]] = {}
     for title in where:
-        groups.setdefault(title.partition(" ")[0], []).append(title)
-    return (
-        ", ".join(
-            name
-            if set(group) == {title for title in every if title.partition(" ")[0] == name}
-            else " ".join([name, *(title.partition(" ")[2] for title in group)])
-            for name, group in groups.items()
-        )
-        or "none"
-    )
+        groups.setdefault(_library(title), []).append(title)
+    parts = []
+    for name, group in groups.items():
+        whole = group == [title for title in every if _library(title) == name]
+        versions = [] if whole else [title.partition(" ")[2] for title in group]
+        parts.append(" ".join([name, *versions]))
+    return ", ".join(parts) or "none"
+
+
+def _library(title: str) -> str:
+    return title.partition(" ")[0]
 
 
 def _reached(use: Use, surface: Surface) -> bool:
