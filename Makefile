@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help demo test lint format check wheel-test gpu clean
+.PHONY: help demo test lint format check surface wheel-test gpu clean
 
 help:
 	@echo "make demo        convert a real pretrained network to ONNX and a TensorRT-RTX engine"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint        ruff and mypy --strict"
 	@echo "make format      let ruff format the code"
 	@echo "make check       lint, then test"
+	@echo "make surface     compare the names used of TensorRT with nine releases; needs gcc, no GPU"
 	@echo "make wheel-test  build the wheel and run the tests against it"
 	@echo "make gpu         run the tests and the comparison that need an NVIDIA GPU"
 	@echo "make clean       remove what the other targets made"
@@ -28,12 +29,17 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
 	$(BIN)/mypy
+	MYPYPATH=tests $(BIN)/mypy -p surface
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check -q --fix .
 	$(BIN)/ruff format -q .
 
 check: lint test
+
+# The releases' bindings stay in .venv: a second run downloads nothing.
+surface: | $(BIN)/python
+	PYTHONPATH=tests $(BIN)/python -m surface $(VENV)/surface
 
 wheel-test: $(VENV)/.dev
 	.ci/wheel-test $(BIN)/python
