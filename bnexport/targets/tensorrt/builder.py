@@ -150,10 +150,10 @@ def _config(job: _Job, builder: Any) -> Any:
 def _check_refit(job: _Job) -> None:
     """Refuse what fails deep inside the library."""
     options = job.options
-    if job.flavour.rtx and (options.refit or options.strip_weights):
-        if isinstance(gpu := find_gpu(), str):
-            what = f"{job.flavour.title} and --{'refit' if options.refit else 'strip-weights'}"
-            raise UsageError(what, f"it needs a GPU for that: {gpu}", "Leave it out")
+    gpu = find_gpu()
+    if (options.refit or options.strip_weights) and job.flavour.rtx and isinstance(gpu, str):
+        what = f"{job.flavour.title} and --{'refit' if options.refit else 'strip-weights'}"
+        raise UsageError(what, f"it needs a GPU for that: {gpu}", "Leave it out")
 
 
 def _set_compatible(job: _Job, config: Any) -> None:
