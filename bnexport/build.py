@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from bnexport.destination import SUFFIXES
 from bnexport.errors import UsageError
 from bnexport.events import Observer
 from bnexport.publish import file_sha256
@@ -17,15 +18,7 @@ from bnexport.subject import Subject
 if TYPE_CHECKING:
     from bnexport.targets.tensorrt import EngineInfo, EngineOptions
 
-__all__ = ["SUFFIXES", "Artifact", "build", "parse_targets"]
-
-SUFFIXES = {
-    "onnx": ".onnx",
-    "trt": ".engine",
-    "trt-rtx": ".engine",
-    "torchscript": ".torchscript.pt",
-    "pt2": ".pt2",
-}
+__all__ = ["Artifact", "build", "parse_targets"]
 
 
 @dataclass(frozen=True)

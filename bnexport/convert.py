@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import onnx_ir as ir
 
-from bnexport.build import SUFFIXES, Artifact, build, parse_targets
+from bnexport.build import Artifact, build, parse_targets
+from bnexport.destination import destination_of, report_of, stem_of
 from bnexport.errors import ParityFailure, UsageError
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
@@ -24,6 +25,7 @@ from bnexport.passes.modules import undisturbed
 from bnexport.precision import check_precision, default_opset, lower
 from bnexport.precision.mixed import Sample
 from bnexport.publish import Staging
+from bnexport.report.back import ledger_of, parity_of
 from bnexport.report.document import (
     Document,
     Facts,
@@ -38,6 +40,7 @@ from bnexport.report.document import (
 from bnexport.rewrite import rewrite
 from bnexport.subject import subject_of
 from bnexport.targets.tensorrt import EngineOptions, write_sidecar
+from bnexport.unchanged import earlier, place_of, request_of
 from bnexport.verify import verify_build
 
 if TYPE_CHECKING:
@@ -62,7 +65,8 @@ class Conversion:
         ledger: What became of every BatchNorm.
         parity: Every check.
         report: Where the report lies.
-        facts: Everything that the report says.
+        document: Everything that the report says.
+        unchanged: Whether it was found as an earlier conversion of the same left it.
     """
 
     path: Path
@@ -70,7 +74,17 @@ class Conversion:
     ledger: Ledger
     parity: Parity
     report: Path
-    facts: Facts
+    document: Document
+    unchanged: bool = False
+
+    @classmethod
+    def of(cls, found: Document, destination: Path) -> Conversion:
+        """The conversion that left its report at ``destination``."""
+        files = tuple(Path(each["path"]) for each in found["files"])
+        report = report_of(destination)
+        return cls(
+            files[0], (*files, report), ledger_of(found), parity_of(found), report, found, True
+        )
 
     @property
     def ok(self) -> bool:
@@ -79,7 +93,7 @@ class Conversion:
 
     def to_json(self) -> Document:
         """The report document."""
-        return document(self.facts)
+        return self.document
 
 
 class ConversionFailed(ParityFailure):
@@ -126,9 +140,13 @@ def convert(
     keep_failed: bool = False,
     fold: bool = True,
     simplify: bool = True,
+    force: bool = False,
     observe: Observer = silent,
 ) -> Conversion:
     """Convert a trained model, prove the result, and publish it; or publish nothing.
+
+    A model file whose conversion with the same options and versions lies at the destination is not converted again,
+    unless it needs code of the user's, which may have changed.
 
     Args:
         model: A live module, or a file: a pickled module, a checkpoint, ``.safetensors``, ``.pt2``,
@@ -163,6 +181,7 @@ def convert(
         keep_failed: Whether files that failed the verification are kept under another name.
         fold: Whether BatchNorm is folded.
         simplify: Whether onnxsim runs.
+        force: Whether to convert and to build again what lies there already.
         observe: Told of progress.
 
     Raises:
@@ -172,10 +191,15 @@ def convert(
         ExportError: It cannot be expressed in the target.
         MissingRuntime: A library that is needed is not installed.
     """
+    request = request_of(model, locals())
     targets = parse_targets(target)
     check_precision(precision, io_half, targets)
     batches, served = _batches(batch), _served(runtimes, targets)
     timer = Timer(observe)
+    if not force and request is not None:
+        place = place_of(cast("str", model), output, targets)
+        if found := earlier(request, place):
+            return Conversion.of(found, place)
     with stage(timer, "load"):
         loaded = load(
             model,
@@ -186,7 +210,7 @@ def convert(
             trust_torchscript=trust_torchscript,
             state_dict_key=state_dict_key,
         )
-    destination = _destination(output, loaded, targets[0])
+    destination = destination_of(output, loaded.name, loaded.path, targets[0])
     with Staging(destination) as staging, undisturbed():
         real = Path(inputs_from) if inputs_from is not None else None
         subject = subject_of(loaded, inputs, real, default_opset(opset, precision), timer)
@@ -198,7 +222,7 @@ def convert(
         with stage(timer, "lower"):
             sample = Sample(subject.reference, subject.examples, subject.outputs)
             lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
-        stem = staging.folder / _stem(destination, targets[0])
+        stem = staging.folder / stem_of(destination, targets[0])
         building = replace(
             engine or EngineOptions(), batch=_profile(batches), sm=tuple(sm), tf32=tf32
         )
@@ -243,6 +267,7 @@ def convert(
             before=before,
             after=_after(built, lowered.model),
             precision=lowered.precision,
+            request=None if _is_split(loaded) else request,
             passes=rewritten.passes,
             notes=(*subject.notes, *_build_notes(built)),
             seconds=timer.seconds,
@@ -273,22 +298,14 @@ def _profile(batches: Sequence[int]) -> tuple[int, int, int]:
     return 1, ordered[len(ordered) // 2], ordered[-1]
 
 
-def _destination(output: str | os.PathLike[str] | None, loaded: Loaded, target: str) -> Path:
-    suffix = SUFFIXES[target]
-    destination = Path(output) if output is not None else Path(loaded.name + suffix)
-    if loaded.path is None or destination.resolve() != loaded.path.resolve():
-        return destination
-    if output is not None:
-        raise UsageError(f"output {output}", "it is the model itself", "Name another with -o.")
-    return Path(f"{loaded.name}.folded{suffix}")
+def _is_split(loaded: Loaded) -> bool:
+    """Whether the model is more than the one file."""
+    if loaded.path is None or loaded.format != "onnx":
+        return False
+    import onnx
 
-
-def _stem(destination: Path, target: str) -> str:
-    """The name that the files of all targets share: the destination's, less its own suffix."""
-    name = destination.name
-    return (
-        name.removesuffix(SUFFIXES[target]) if name.endswith(SUFFIXES[target]) else destination.stem
-    )
+    tensors = onnx.load(loaded.path, load_external_data=False).graph.initializer
+    return any(onnx.external_data_helper.uses_external_data(tensor) for tensor in tensors)
 
 
 def _size(loaded: Loaded, graph: ir.Model) -> Size:
@@ -338,14 +355,15 @@ def _publish(
             names.append(name)
     facts = replace(facts, files=tuple(files))
     report = f"{names[0]}.report.json"
-    write_report(staging.folder / report, document(facts))
+    written = document(facts)
+    write_report(staging.folder / report, written)
     conversion = Conversion(
         path=files[0].path,
         files=(*(file.path for file in files), destination.parent / report),
         ledger=facts.ledger,
         parity=facts.parity,
         report=destination.parent / report,
-        facts=facts,
+        document=written,
     )
     if not failed or keep_failed:
         with stage(observe, "publish"):

@@ -189,9 +189,9 @@ class BnexportParity:
         self, model: Any, folder: Path, targets: Sequence[str], options: dict[str, Any]
     ) -> Conversion:
         __tracebackhide__ = True
-        from bnexport.build import SUFFIXES
         from bnexport.cli.isolation import hush
         from bnexport.convert import ConversionFailed, convert
+        from bnexport.destination import SUFFIXES
 
         try:
             # A project that makes errors of warnings means its own, not those of torch's exporter.

@@ -112,7 +112,7 @@ def test_every_torch_target_is_built_and_proved(tmp_path):
         "TorchScript",
         "torch.export",
     }
-    assert any("not folded" in note for note in result.facts.notes)
+    assert any("not folded" in note for note in result.document["notes"])
 
 
 class WrongFold(Fold):
@@ -202,7 +202,7 @@ def test_a_keyword_only_input_is_found(tmp_path):
 
     module, before = Keyword(), torch.get_rng_state()
     result = bnexport.convert(module, tmp_path / "out.onnx", inputs=["Nx3x8x8"], batch=[2])
-    assert [spec.name for spec in result.facts.examples.specs] == ["image"]
+    assert [spec["name"] for spec in result.document["inputs"]["specs"]] == ["image"]
     assert torch.equal(torch.get_rng_state(), before)
 
 

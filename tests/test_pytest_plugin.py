@@ -61,7 +61,7 @@ def test_net(bnexport_parity, tmp_path):
     conversion = bnexport_parity(model, "Nx3x8x8", opset=18)
     assert conversion.ok and model.training
     assert {check.batch for check in conversion.parity.checks} == {1, 8}
-    assert conversion.facts.options["opset"] == 18
+    assert conversion.document["options"]["opset"] == 18
     assert conversion.report.is_relative_to(tmp_path)
     assert all(path.exists() for path in conversion.files)
     again = bnexport_parity(conversion.path)
@@ -141,9 +141,9 @@ def saved(tmp_path):
 @pytest.mark.parametrize("samples", [{cases}])
 def test_net(bnexport_parity, tmp_path, samples):
     conversion = bnexport_parity(net(), samples(tmp_path), batch_sizes=[2])
-    examples = conversion.facts.examples
-    assert [str(spec) for spec in examples.specs] == ["input:Nx3x8x8"]
-    assert examples.data[0].shape == (2, 3, 8, 8) and (examples.data[0] == 1).all()
+    given = conversion.document["inputs"]
+    assert given["real"]
+    assert given["specs"] == [dict(name="input", shape=["N", 3, 8, 8], dtype="float32")]
 """).assert_outcomes(passed=len(SAMPLES))
 
 
@@ -185,7 +185,7 @@ class TestClass:
     def test_function(self, bnexport_parity):
         conversion = bnexport_parity(net(), targets="onnx")
         assert sizes(conversion) == [1, 4] and conversion.facts.targets == ("onnx",)
-        assert conversion.facts.options["opset"] == 18
+        assert conversion.document["options"]["opset"] == 18
 
 def test_without_the_fixture():
     pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,7 @@ from bnexport.cli.reports import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bnexport.report.document import Document
     from bnexport.report.forms import Wanted
 
 __all__ = ["convert_command"]
@@ -71,6 +73,7 @@ __all__ = ["convert_command"]
 @click.option(
     "--keep-failed", is_flag=True, help="Keep what failed verification, under another name."
 )
+@click.option("--force", is_flag=True, help="Convert again what was converted already.")
 @click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
 @click.option("--print-passes", is_flag=True, help="Print what each pass did.")
 @report_option
@@ -98,26 +101,44 @@ def convert_command(
         raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
     mode: Mode = ctx.find_object(Mode) or Mode()
     check_reports(report, model, options["output"], options["inputs_from"])
-    with progress(quiet=mode.quiet) as observe, written_on_failure(report):
-        from bnexport.cli.summary import show_summary
-        from bnexport.convert import convert
-
-        conversion = convert(
-            model,
-            target=target or ("onnx",),
-            fold=not no_fold,
-            simplify=not no_simplify,
-            engine=engine_of(options),
-            observe=observe,
-            **options,
-        )
-    document = conversion.to_json()
+    asked = {
+        "model": model,
+        "target": target or ("onnx",),
+        "fold": not no_fold,
+        "simplify": not no_simplify,
+        "engine": engine_of(options),
+        **options,
+    }
+    place, document = _earlier(asked) or _converted(asked, mode, report)
     write_reports(report, document)
 
     def show(console: Console) -> None:
-        show_summary(
-            console, document, conversion.report, every_row=ledger, every_pass=print_passes
-        )
+        from bnexport.cli.summary import show_summary
+
+        show_summary(console, document, place, every_row=ledger, every_pass=print_passes)
         show_written(console, report)
 
     return Answer(document, show)
+
+
+def _earlier(asked: dict[str, Any]) -> tuple[Path, Document] | None:
+    """What an earlier conversion of the same left, told without torch."""
+    from bnexport.destination import report_of
+    from bnexport.unchanged import earlier, place_of, request_of
+
+    request = request_of(asked["model"], asked)
+    if request is None or asked["force"]:
+        return None
+    place = place_of(asked["model"], asked["output"], asked["target"])
+    found = earlier(request, place)
+    return None if found is None else (report_of(place), found)
+
+
+def _converted(
+    asked: dict[str, Any], mode: Mode, report: tuple[Wanted, ...]
+) -> tuple[Path, Document]:
+    with progress(quiet=mode.quiet) as observe, written_on_failure(report):
+        from bnexport.convert import convert
+
+        conversion = convert(observe=observe, **asked)
+    return conversion.report, conversion.to_json()

@@ -148,6 +148,8 @@ def _show_files(console: Console, files: list[Document], report: PathLike[str] |
 def _verdict(report: Document) -> Text:
     seconds = sum(report["seconds"].values())
     checks = len(report["parity"]["checks"])
+    if report.get("unchanged"):
+        return Text(f"already, on {report['created']}, and unchanged; --force does it again", GOOD)
     if report["ok"]:
         return Text(f"in {seconds:.1f} s; all {checks} checks passed", GOOD)
     return Text(f"in {seconds:.1f} s; verification FAILED", BAD)

@@ -148,6 +148,7 @@ class Facts:
         notes: Sentences of the later stations: what was replaced, which GPUs an engine is for.
         seconds: Wall time, by stage.
         precision: What was lowered to half precision; None: nothing.
+        request: The hash of what was asked for, by which it is known again; None: it cannot be told.
     """
 
     source: Source
@@ -163,6 +164,7 @@ class Facts:
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     precision: Precision | None = None
+    request: str | None = None
 
 
 def document(facts: Facts, created: datetime | None = None) -> Document:
@@ -177,6 +179,7 @@ def document(facts: Facts, created: datetime | None = None) -> Document:
         "schema": SCHEMA,
         "created": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "ok": facts.parity.ok,
+        "request": facts.request,
         "source": asdict(facts.source),
         "inputs": _inputs(facts.examples),
         "targets": facts.targets,
