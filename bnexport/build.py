@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,7 @@ def build(
     stem: Path,
     engine: EngineOptions,
     external_data: bool | None,
+    force: bool,
     observe: Observer,
 ) -> tuple[Artifact, ...]:
     """Write every target's files.
@@ -76,6 +77,7 @@ def build(
         stem: Folder and name of the files, less their suffixes.
         engine: For TensorRT.
         external_data: Whether weights go beside the ONNX file; None: when they must.
+        force: Whether an engine is built though an earlier build of the same is at hand.
         observe: Told of progress.
 
     Raises:
@@ -87,7 +89,7 @@ def build(
         artifacts.append(_onnx(graph, stem, "onnx" in targets, external_data))
     for target in targets:
         if target in ("trt", "trt-rtx"):
-            artifacts.append(_engine(artifacts[0].path, target, stem, engine, observe))
+            artifacts.append(_engine(artifacts[0], target, stem, engine, force, observe))
         elif target != "onnx":
             artifacts.append(_torch(subject, target, stem))
     return tuple(artifacts)
@@ -102,13 +104,22 @@ def _onnx(graph: ir.Model, stem: Path, wanted: bool, external_data: bool | None)
 
 
 def _engine(
-    onnx: Path, target: str, stem: Path, options: EngineOptions, observe: Observer
+    onnx: Artifact, target: str, stem: Path, options: EngineOptions, force: bool, observe: Observer
 ) -> Artifact:
     from bnexport.targets.tensorrt import build_engine, find_flavour, write_sidecar
+    from bnexport.targets.tensorrt.options import choose_targets
+    from bnexport.targets.tensorrt.store import EngineStore, key_of
 
-    path = stem.with_name(stem.name + SUFFIXES[target])
-    info = build_engine(onnx, path, find_flavour(target), options, observe)
-    digest = file_sha256(onnx)
+    path, flavour = stem.with_name(stem.name + SUFFIXES[target]), find_flavour(target)
+    gpus, store = choose_targets(flavour, options), EngineStore()
+    key = key_of([onnx.path, *onnx.beside], flavour, gpus, options)
+    info = store.take(key, path) if options.keep_engines and not force else None
+    if info is None:
+        info = build_engine(onnx.path, path, flavour, options, observe)
+        if options.keep_engines:
+            store.keep(key, path, info)
+    digest = file_sha256(onnx.path)
+    info = replace(info, assumed=gpus.assumed)  # the earlier build may have been told its GPUs
     write_sidecar(path, info, onnx_sha256=digest)  # without one no runner opens the engine
     return Artifact(target, path, engine=info, onnx_sha256=digest)
 

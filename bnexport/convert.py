@@ -227,7 +227,9 @@ def convert(
             engine or EngineOptions(), batch=_profile(batches), sm=tuple(sm), tf32=tf32
         )
         with stage(timer, "build"):
-            built = build(lowered.model, subject, targets, stem, building, external_data, timer)
+            built = build(
+                lowered.model, subject, targets, stem, building, external_data, force, timer
+            )
         with stage(timer, "verify"):
             parity = verify_build(
                 subject,
@@ -322,7 +324,8 @@ def _after(built: Sequence[Artifact], graph: ir.Model) -> Size:
 def _build_notes(built: Sequence[Artifact]) -> list[str]:
     notes = [TORCH_NOTES[each.target] for each in built if each.target in TORCH_NOTES]
     for info in (artifact.engine for artifact in built if artifact.engine):
-        notes.append(f"engine by {info.flavour} {info.version}")
+        taken = ", taken from an earlier build of the same" if info.reused else ""
+        notes.append(f"engine by {info.flavour} {info.version}{taken}")
         notes += [info.assumed] if info.assumed else []
         if info.scaling:
             names = ", ".join(info.scaling[:NAMED]) + (", ..." if len(info.scaling) > NAMED else "")

@@ -51,8 +51,9 @@ def inspect_command(
 ) -> Answer:
     """Show what MODEL holds: its layers, its BatchNorms and their statistics.
 
-    Of an ONNX file: its operators. Of a TensorRT engine: what its sidecar says. The model is
-    read as `convert` reads it; nothing is run, unless --explain asks what `convert` would do.
+    Of an ONNX file: its operators. Of a TensorRT engine: what its header and its sidecar say, and with
+    --layers, where a GPU is here that runs it, its layers as TensorRT fused them. The model is read as
+    `convert` reads it; nothing is run, unless --explain asks what `convert` would do.
     """
     if model is None and options["arch"] is None:
         raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
@@ -60,7 +61,7 @@ def inspect_command(
     from bnexport.report.inspection import inspect_engine, inspect_loaded, is_engine
 
     if model is not None and is_engine(Path(model)):
-        document = inspect_engine(Path(model))
+        document = inspect_engine(Path(model), layers=every_layer)
     else:
         loaded = load(model, **options)
         document = inspect_loaded(loaded)
@@ -101,7 +102,7 @@ def _show(console: Console, document: Document, every_layer: bool) -> None:
     elif document["kind"] == "graph":
         fields(console, _graph(document))
     else:
-        fields(console, _engine(document["sidecar"]))
+        _show_engine(console, document, every_layer)
 
 
 def _show_module(console: Console, document: Document, every_layer: bool) -> None:
@@ -142,22 +143,47 @@ def _graph(document: Document) -> Iterator[tuple[str, Cell]]:
     yield "operators", f"{document['nodes']}: {_counted(document['census'])}"
 
 
+def _show_engine(console: Console, document: Document, every_layer: bool) -> None:
+    from rich.text import Text
+
+    from bnexport.cli.layout import BAD, columns, fields, rows
+
+    header, fault = document["header"], document["fault"]
+    if header:
+        fields(console, [("header", f"{header['flavour']} {header['version']}".strip())])
+    if document["sidecar"]:
+        fields(console, _engine(document["sidecar"]))
+    if fault:
+        fields(console, [("problem", Text(fault, BAD))])
+    found = document["engine_layers"]
+    if isinstance(found, str):
+        fields(console, [("layers", f"not as they run: {found}")])
+    elif found:
+        table = columns("layer", "kind", wide="layer", left=("kind",))
+        cells = [[str(x.get("Name", "")), str(x.get("LayerType", ""))] for x in found]
+        rows(console, table, cells)
+
+
 def _engine(sidecar: Document) -> Iterator[tuple[str, Cell]]:
+    """Sidecars of earlier releases lack what came later."""
     yield (
         "built by",
         f"{sidecar['flavour']} {sidecar['version']} for {', '.join(sidecar['targets'])}",
     )
-    yield "precision", str(sidecar["precision"])
+    flags = [word for word in ("static", "stripped", "refittable") if sidecar.get(word)]
+    flags += [f"compatible: {word}" for word in sidecar.get("compatible", ())]
+    yield "precision", ", ".join([str(sidecar["precision"]), *flags])
     for label in ("inputs", "outputs"):
         for tensor in sidecar[label]:
             shape = "x".join("N" if size < 0 else str(size) for size in tensor["shape"])
             yield label[:-1], f"{tensor['name']} {shape or 'scalar'} {tensor['dtype']}"
-    for name, shapes in sidecar["profiles"].items():
-        least, usual, most = ("x".join(map(str, shape)) for shape in shapes)
-        yield "profile", f"{name}: {least} to {most}, tuned for {usual}"
-    scales = sidecar["scale_layers"]
+    for profile in (sidecar["profiles"], *sidecar.get("more_profiles", ())):
+        for name, shapes in profile.items():
+            least, usual, most = ("x".join(map(str, shape)) for shape in shapes)
+            yield "profile", f"{name}: {least} to {most}, tuned for {usual}"
+    scales, names = sidecar["scale_layers"], ", ".join(sidecar.get("scaling", ()))
     yield "layers", _counted(sidecar["layers"])
-    yield "BatchNorm", f"{scales} scaling layers" if scales else "none left"
+    yield "BatchNorm", f"{scales} scaling layers: {names}" if scales else "none left"
 
 
 def _explanation(layer: Document) -> Iterator[tuple[str, Cell]]:

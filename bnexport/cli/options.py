@@ -192,6 +192,13 @@ def engine_options(command: Decorated) -> Decorated:
             default=True,
             help="Keep no such timings.",
         ),
+        click.option(
+            "--no-engine-cache",
+            "keep_engines",
+            flag_value=False,
+            default=True,
+            help="Build although the same was built before, and keep no engine for later.",
+        ),
     )(command)
 
 
@@ -202,6 +209,7 @@ def engine_of(options: dict[str, Any]) -> EngineOptions:
     names = (
         *("profiles", "static", "optimisation_level", "workspace_mib", "compatible"),
         *("strip_weights", "refit", "timing_cache", "keep_timings"),
+        "keep_engines",
     )
     return EngineOptions(**{name: options.pop(name) for name in names})
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 from torch import nn
 
+from bnexport.disk import file_sha256
 from bnexport.health import batch_norms, layers
 from bnexport.load.sniff import ENGINE_HEADS
 from bnexport.report.document import Document, Source, versions
@@ -39,19 +40,34 @@ def is_engine(path: Path) -> bool:
         return file.read(4) in ENGINE_HEADS
 
 
-def inspect_engine(path: Path) -> Document:
-    """What the sidecar of a TensorRT engine says; the engine, native code, is not opened.
+def inspect_engine(path: Path, *, layers: bool = False) -> Document:
+    """What an engine's header and its sidecar say. The engine, native code, is opened for its layers alone.
+
+    Args:
+        path: The engine.
+        layers: Whether to ask TensorRT for the layers as they run, where a GPU is here that runs them.
 
     Raises:
-        Refused: There is no sidecar beside it.
+        Refused: The sidecar beside it is not one of ours, or names another engine, and the layers are asked for.
     """
-    from bnexport.targets.tensorrt import read_sidecar
+    from bnexport.targets.tensorrt.header import read_header
+    from bnexport.targets.tensorrt.inspector import engine_layers
+    from bnexport.targets.tensorrt.sidecar import Sidecar, read_sidecar, sidecar_path
 
+    header = read_header(path)
+    known = sidecar_path(path).exists()
+    sha256 = file_sha256(path)
+    fault = "" if known else f"{sidecar_path(path).name}, which says what it is, is not beside it"
+    if known:
+        fault = Sidecar.read(path).fault(path.stat().st_size, sha256)
     return {
         "schema": SCHEMA,
-        "source": asdict(Source(path.stem, "TensorRT engine", path)),
+        "source": asdict(Source(path.stem, "TensorRT engine", path, sha256)),
         "kind": "engine",
-        "sidecar": read_sidecar(path),
+        "header": asdict(header) if header else None,
+        "fault": fault if header else fault or "it ends within its header",
+        "sidecar": read_sidecar(path) if known else None,
+        "engine_layers": engine_layers(path) if layers else None,
         "versions": versions(),
     }
 

@@ -91,12 +91,13 @@ class EngineRunner(Opened):
             Refused: Its bytes are not those that the sidecar names.
             RunFailed: TensorRT does not take it.
         """
+        content = self._path.read_bytes()
+        if fault := self._facts.fault(len(content), hashlib.sha256(content).hexdigest()):
+            raise Refused(
+                f"engine {self._path} will not be opened", fault, "Convert the model again"
+            )
         if obstacle := can_run(self._facts.targets):
             raise MissingRuntime(f"engine {self._path} cannot run here", obstacle)
-        content = self._path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self._facts.sha256:
-            why = "an engine is native code, and this is not the one that its sidecar names"
-            raise Refused(f"engine {self._path} will not be opened", why, "Convert the model again")
         self._module = load_flavour(self._facts.flavour).module
         self._open(content)
 
@@ -108,6 +109,12 @@ class EngineRunner(Opened):
     def take(self, names: Sequence[str]) -> None:
         """As in `Named`."""
         self._names = names
+
+    def information(self) -> str:
+        """What the engine inspector says of every layer, as JSON; of an engine that is open."""
+        inspector = self._engine.create_engine_inspector()
+        text = inspector.get_engine_information(self._module.LayerInformationFormat.JSON)
+        return str(text)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Positional inputs in, outputs in order.

@@ -39,6 +39,7 @@ class EngineOptions:
         refit: Whether its weights can be replaced later.
         timing_cache: Where tensorrt keeps what its kernels took; None: in the user's cache folder.
         keep_timings: Whether it does.
+        keep_engines: Whether an engine of an earlier build of the same is taken, and this one kept for a later.
 
     Raises:
         UsageError: A value is out of its range.
@@ -56,6 +57,7 @@ class EngineOptions:
     refit: bool = False
     timing_cache: Path | None = None
     keep_timings: bool = True
+    keep_engines: bool = True
 
     def __post_init__(self) -> None:
         low, usual, high = self.batch

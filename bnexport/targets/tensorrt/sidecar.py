@@ -31,6 +31,7 @@ class Sidecar:
         inputs: Names, in order.
         outputs: Names, in order.
         fixed_batch: The one batch that a static engine takes; None: it has profiles.
+        bytes: The engine's length.
     """
 
     sha256: str
@@ -41,6 +42,15 @@ class Sidecar:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     fixed_batch: int | None = None
+    bytes: int = 0
+
+    def fault(self, length: int, sha256: str) -> str:
+        """Why a file of this length and hash is not the engine that is meant; empty where it is."""
+        if sha256 == self.sha256:
+            return ""
+        if length < self.bytes:
+            return f"it was cut off: {length:,} of {self.bytes:,} bytes are there"
+        return "an engine is native code, and this is not the one that its sidecar names"
 
     @classmethod
     def read(cls, engine: Path) -> Sidecar:
@@ -121,6 +131,7 @@ def _parsed(data: dict[str, Any]) -> Sidecar:
         inputs=tuple(str(tensor["name"]) for tensor in data["inputs"]),
         outputs=tuple(str(tensor["name"]) for tensor in data["outputs"]),
         fixed_batch=_fixed(data) if data.get("static") else None,
+        bytes=int(data.get("bytes", 0)),
     )
 
 

@@ -38,10 +38,9 @@ class Timings:
 
         A cache that cannot be read or written costs time and nothing else: the debug log says so.
         """
-        cache = config.create_timing_cache(self._read()) or config.create_timing_cache(b"")
-        if cache is None:
-            yield
-            return
+        cache = config.create_timing_cache(self._read())
+        if cache is None:  # of another GPU or release
+            cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
         yield
         self._write(bytes(memoryview(config.get_timing_cache().serialize())))
