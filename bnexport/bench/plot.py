@@ -17,6 +17,7 @@ __all__ = ["check_plots", "drawn"]
 Document = dict[str, Any]
 
 _WIDE, _HIGH = 6.0, 3.6  # inches of one chart
+_LINEAR = 5.0  # the longest time over the shortest, up to which an even axis shows more
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bnexport",
@@ -68,15 +69,28 @@ def drawn(document: Document) -> str:
 
 
 def _spread(axes: Axes, document: Document, batch: int) -> None:
+    every: list[float] = []
     for result in document["results"]:
         if result["batch"] == batch:
             shares, times = zip(*result["quantiles_ms"], strict=True)
             axes.plot(times, shares, label=_label(document, result), linewidth=1.6)
+            every += times
     axes.set_title(f"batch {batch}", loc="left", fontsize="medium")
-    axes.set_xscale("log")
+    if max(every) > _LINEAR * min(every):
+        _logarithmic(axes)
     axes.set_xlabel("latency, ms")
     axes.set_ylabel("% of runs below")
     axes.legend(frameon=False, fontsize="small")
+
+
+def _logarithmic(axes: Axes) -> None:
+    """With plain numbers at 1, 2 and 5 of each decade: matplotlib's own are formulas, which are off here."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda time, place: f"{time:g}")
 
 
 def _sweep(axes: Axes, document: Document) -> None:
