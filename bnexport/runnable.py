@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -169,8 +170,11 @@ def open_model(source: str | PathLike[str] | torch.nn.Module | None, reading: Re
         Refused: A file is missing or of no known kind, or would run code.
         UsageError: An option does not fit.
     """
-    (model,) = open_models([] if source is None else [source], reading)
-    return model
+    models = open_models([] if source is None else [source], reading)
+    if len(models) > 1:
+        why = f"{models[-1].name} is a whole model and needs no code beside it"
+        raise UsageError("--arch", why, "Leave it out")
+    return models[0]
 
 
 def open_models(
@@ -188,7 +192,20 @@ def open_models(
         models.insert(0, replace(_of_loaded(reading.load(None, arch=True)), name=reading.arch))
     if not models:
         raise UsageError("no model", "neither a file nor --arch is given", "Give one of them")
-    return models
+    return _told_apart(models)
+
+
+def _told_apart(models: Sequence[Model]) -> list[Model]:
+    """Each under a name of its own: by the whole path where files share one, and then by a number."""
+    shared = Counter(model.name for model in models)
+    seen = Counter[str]()
+    made: list[Model] = []
+    for model in models:
+        alone = model.path is None or shared[model.name] == 1
+        name = model.name if alone else str(model.path)
+        seen[name] += 1
+        made.append(replace(model, name=name if seen[name] == 1 else f"{name} ({seen[name]})"))
+    return made
 
 
 def _opened(
