@@ -170,11 +170,12 @@ def open_model(source: str | PathLike[str] | torch.nn.Module | None, reading: Re
         Refused: A file is missing or of no known kind, or would run code.
         UsageError: An option does not fit.
     """
-    models = open_models([] if source is None else [source], reading)
-    if len(models) > 1:
-        why = f"{models[-1].name} is a whole model and needs no code beside it"
+    if source is not None and reading.arch is not None and not _wants_code(source):
+        name = Path(source).name if isinstance(source, str | PathLike) else type(source).__name__
+        why = f"{name} is a whole model and needs no code beside it"
         raise UsageError("--arch", why, "Leave it out")
-    return models[0]
+    (model,) = open_models([] if source is None else [source], reading)
+    return model
 
 
 def open_models(
@@ -186,7 +187,7 @@ def open_models(
         Refused: See `open_model`.
         UsageError: See `open_model`.
     """
-    wanting = [isinstance(each, str | PathLike) and _wants_code(Path(each)) for each in sources]
+    wanting = [_wants_code(each) for each in sources]
     models = [_opened(*each, reading) for each in zip(sources, wanting, strict=True)]
     if reading.arch is not None and not any(wanting):
         models.insert(0, replace(_of_loaded(reading.load(None, arch=True)), name=reading.arch))
@@ -244,9 +245,11 @@ def _engine(path: Path) -> Model:
     return Model(path.name, ENGINE, path, tensors=tuple(told))
 
 
-def _wants_code(path: Path) -> bool:
-    """Whether ``--arch`` builds the module that the file is for: it holds weights or a pickled module."""
-    check_file(path)
+def _wants_code(source: str | PathLike[str] | torch.nn.Module) -> bool:
+    """Whether ``--arch`` builds the module that a file is for: it holds weights or a pickled module."""
+    if isinstance(source, torch.nn.Module):
+        return False
+    path = check_file(source)
     if _head(path) in ENGINE_HEADS:
         return False
     kind = sniff(path)

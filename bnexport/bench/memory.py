@@ -15,17 +15,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
+from bnexport.subject import BUILT
 
 if TYPE_CHECKING:
     from bnexport.bench.contestant import Contestant
     from bnexport.bench.entrants import Entrant, Means
+    from bnexport.load.loaded import Loaded
     from bnexport.runnable import Reading
 
 __all__ = ["Memory", "answer", "memory_of"]
@@ -77,7 +79,7 @@ def memory_of(
         "names": list(names),
         "means": asdict(means),
         "precision": precision,
-        "reading": asdict(reading),
+        "reading": asdict(_own(reading, loaded)),
     }
     with tempfile.TemporaryDirectory(prefix="bnexport-") as name:
         folder = Path(name)
@@ -92,6 +94,13 @@ def memory_of(
             said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
             return Memory(reason=f"its process ended with {done.returncode}: {said[-1][:200]}")
         return Memory(**json.loads((folder / _ANSWER).read_text(encoding="utf-8")))
+
+
+def _own(reading: Reading, loaded: Loaded | None) -> Reading:
+    """How this file is read: the architecture may be for another one."""
+    if loaded is not None and loaded.format in BUILT:
+        return reading
+    return replace(reading, arch=None, arch_args=None)
 
 
 def answer(folder: Path) -> None:

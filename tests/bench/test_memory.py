@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from torch import nn
 
 from bnexport import bench
@@ -45,3 +46,13 @@ def test_a_process_that_fails_is_told(one, monkeypatch):
     monkeypatch.setattr("sys.executable", "/bin/false")
     (result,) = bench(one, runtimes=("ort",), **QUICK).results
     assert result.memory.reason.startswith("its process ended with 1")
+
+
+def test_an_architecture_is_only_for_the_weights_among_the_files(one, tmp_path):
+    torch.save(nn.Linear(3, 3).state_dict(), tmp_path / "w.pt")
+    arch = {"arch": "torch.nn:Linear", "arch_args": {"in_features": 3, "out_features": 3}}
+    net = torch.export.export(nn.Sequential(nn.Linear(3, 3)).eval(), (torch.randn(2, 3),))
+    torch.export.save(net, tmp_path / "net.pt2")
+    models = [tmp_path / "w.pt", tmp_path / "net.pt2"]
+    found = bench(models, **arch, inputs=["Nx3"], batch=(2,), runtimes=("torch",), **QUICK)
+    assert [r.memory.reason for r in found.results] == ["", ""]
