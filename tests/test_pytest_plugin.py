@@ -159,7 +159,7 @@ class Pair(nn.Module):
 
 def test_net(bnexport_parity):
     conversion = bnexport_parity(Pair(), ["y:Nx4", "Nx4"], batch_sizes=[2])
-    assert [spec.name for spec in conversion.facts.examples.specs] == ["x", "y"]
+    assert [spec["name"] for spec in conversion.document["inputs"]["specs"]] == ["x", "y"]
 """).assert_outcomes(passed=1)
 
 
@@ -172,19 +172,20 @@ def sizes(conversion):
 
 def test_module(bnexport_parity):
     conversion = bnexport_parity(net())
-    assert [str(spec) for spec in conversion.facts.examples.specs] == ["input:Nx3x8x8"]
+    (spec,) = conversion.document["inputs"]["specs"]
+    assert (spec["name"], spec["shape"]) == ("input", ["N", 3, 8, 8])
     assert sizes(conversion) == [1, 2]
 
 @pytest.mark.bnexport_parity(batch_sizes=(3,), targets=["pt2"])
 class TestClass:
     def test_class(self, bnexport_parity):
         conversion = bnexport_parity(net())
-        assert sizes(conversion) == [1, 3] and conversion.facts.targets == ("pt2",)
+        assert sizes(conversion) == [1, 3] and conversion.document["targets"] == ["pt2"]
 
     @pytest.mark.bnexport_parity(batch_sizes=(4,), opset=18)
     def test_function(self, bnexport_parity):
         conversion = bnexport_parity(net(), targets="onnx")
-        assert sizes(conversion) == [1, 4] and conversion.facts.targets == ("onnx",)
+        assert sizes(conversion) == [1, 4] and conversion.document["targets"] == ["onnx"]
         assert conversion.document["options"]["opset"] == 18
 
 def test_without_the_fixture():

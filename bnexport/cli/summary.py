@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bnexport.cli.layout import BAD, GOOD, Cell, columns, fields, rows, wrote
 from bnexport.cli.parity_table import show_parity
+from bnexport.report.reading import precision, singles
 from bnexport.report.runs import size
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def show_summary(
         show_passes(console, report["passes"])
     show_ledger(console, report["ledger"], every_row=every_row)
     if report.get("precision"):
-        fields(console, _precision(report["precision"]))
+        fields(console, _precision(report))
     fields(console, [("size", _sizes(report["sizes"]))])
     show_parity(console, report["parity"])
     _show_files(console, report["files"], path)
@@ -105,19 +106,13 @@ def _samples(inputs: Document) -> str:
     return " (samples from the file given)" if inputs["real"] else ""
 
 
-def _precision(lowered: Document) -> Iterator[tuple[str, Cell]]:
-    """How much is half, and what stays in float32: one line a reason and operator."""
-    trials = lowered["trials"]
-    tried = f", found in {trials} trial{'s' if trials > 1 else ''}" if trials else ""
-    yield (
-        "precision",
-        f"{lowered['dtype']} in {lowered['nodes']} nodes, float32 in {len(lowered['stays'])}{tried}; "
-        f"inputs and outputs {lowered['io']}",
-    )
-    for node in lowered["stays"][:KEPT_SHOWN]:
-        name = node["module"] or node["value"]
-        yield "float32", f"{name} ({node['operator']}): {node['reason']}"
-    if (more := len(lowered["stays"]) - KEPT_SHOWN) > 0:
+def _precision(report: Document) -> Iterator[tuple[str, Cell]]:
+    """How much is half, and what stays in float32, with the reasons."""
+    yield "precision", precision(report)
+    found = singles(report)
+    for name, operator, reason in found[:KEPT_SHOWN]:
+        yield "float32", f"{name} ({operator}): {reason}"
+    if (more := len(found) - KEPT_SHOWN) > 0:
         yield "", f"and {more} more: they are in the report"
 
 

@@ -10,7 +10,14 @@ from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.nudge import nudged, stirred
 from bnexport.parity.reference import Reference
 from bnexport.parity.runner import RunFailed, Runner
-from bnexport.parity.yardstick import Tally, Yardstick, alike_floor, roundoff, usual_floor
+from bnexport.parity.yardstick import (
+    Tally,
+    Yardstick,
+    alike_floor,
+    least_floor,
+    roundoff,
+    usual_floor,
+)
 
 __all__ = ["Coarsened", "Rounding"]
 
@@ -69,7 +76,7 @@ class Rounding:
             plain = () if own is reference.runner else self.plain
             tallies = self._tallied(own, plain, None)
         self.finite = not any(tally.lost for tally in tallies)
-        self._own = self._yardsticks(tallies, own.precision)
+        self._own = self._yardsticks(tallies, own.precision, self._floor)
         self._found: dict[str, tuple[Yardstick, ...]] = {}
 
     def of(self, precision: str) -> tuple[Yardstick, ...]:
@@ -96,14 +103,16 @@ class Rounding:
         except RunFailed:
             return self._own
         # What overflowed measures nothing: numbers are judged by numbers.
-        found = self._yardsticks(tallies, precision)
+        found = self._yardsticks(tallies, precision, max(self._floor, least_floor(precision)))
         return tuple(
             fine if tally.lost else coarse
             for tally, coarse, fine in zip(tallies, found, self._own, strict=True)
         )
 
-    def _yardsticks(self, tallies: Sequence[Tally], precision: str) -> tuple[Yardstick, ...]:
-        found = tuple(tally.yardstick(precision, self._floor) for tally in tallies)
+    def _yardsticks(
+        self, tallies: Sequence[Tally], precision: str, floor: float
+    ) -> tuple[Yardstick, ...]:
+        found = tuple(tally.yardstick(precision, floor) for tally in tallies)
         if self._usual is None:
             return found
         return tuple(map(Yardstick.levelled, found, self._usual.of(precision)))

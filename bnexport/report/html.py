@@ -10,7 +10,15 @@ from typing import Any
 from bnexport.report.charts import curve, spread
 from bnexport.report.html_style import STYLE
 from bnexport.report.markup import Markup, join, tag, text
-from bnexport.report.reading import about, facts, ledger_rows, subject, verdict
+from bnexport.report.reading import (
+    about,
+    facts,
+    ledger_rows,
+    precision,
+    singles,
+    subject,
+    verdict,
+)
 from bnexport.report.runs import (
     Check,
     Run,
@@ -52,6 +60,7 @@ def page(report: Document) -> str:
         _spread(report["parity"]["checks"]),
         _skipped(report["parity"]["skipped"]),
         _ledger(ledger_rows(report)),
+        _precision(report),
         _sizes(report),
         _about(report),
     )
@@ -168,6 +177,17 @@ def _fate(fate: str, rows: Sequence[Document]) -> Markup:
     ]
     table = _table(("name", "kind", "channels", "into", "reason"), cells)
     return tag("details", tag("summary", f"{len(rows)} {fate}"), table, open=fate in OPEN)
+
+
+def _precision(report: Document) -> Markup:
+    told = precision(report)
+    if not told:
+        return join()
+    rows = [[tag("code", name), operator, reason] for name, operator, reason in singles(report)]
+    listed = _folded(
+        f"{len(rows)} in float32", _table(("layer or value", "operator", "reason"), rows)
+    )
+    return _section("Precision", tag("p", _sentence(told)), listed if rows else "")
 
 
 def _sizes(report: Document) -> Markup:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bnexport.printable import printable
-from bnexport.report.reading import ledger_rows, subject, verdict
+from bnexport.report.reading import ledger_rows, precision, singles, subject, verdict
 from bnexport.report.runs import Run, failures, held_against, ratio, runs, sentence, size
 
 __all__ = ["summary"]
@@ -40,6 +40,7 @@ def summary(report: Document) -> str:
         _failed(parity),
         _list("Skipped", [f"{each['runtime']}: {each['reason']}" for each in parity["skipped"]]),
         _batch_norms(ledger_rows(report)),
+        _precision(report),
         _sizes(report.get("sizes")),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -71,6 +72,13 @@ def _batch_norms(rows: Sequence[Document]) -> str:
     counts = ", ".join(f"{count} {_text(fate)}" for fate, count in totals.items())
     kept = [f"{row['name']}: {row['reason']}" for row in rows if row["fate"] == "kept"]
     return "\n\n".join(filter(None, [f"BatchNorm {len(rows)}: {counts}.", _list("Kept", kept)]))
+
+
+def _precision(report: Document) -> str:
+    told = precision(report)
+    lines = [f"{name} ({operator}): {reason}" for name, operator, reason in singles(report)]
+    block = f"Precision: {_text(told)}." if told else ""
+    return "\n\n".join(filter(None, [block, _list("Float32", lines)]))
 
 
 def _sizes(sizes: Document | None) -> str:

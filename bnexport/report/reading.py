@@ -11,7 +11,7 @@ from typing import Any
 
 from bnexport.report.runs import failures
 
-__all__ = ["NOTHING", "about", "facts", "ledger_rows", "subject", "verdict"]
+__all__ = ["NOTHING", "about", "facts", "ledger_rows", "precision", "singles", "subject", "verdict"]
 
 NOTHING = "nothing was compared"
 
@@ -47,6 +47,25 @@ def ledger_rows(report: Document) -> list[Document]:
     """The ledger's rows; none of a verification."""
     rows: list[Document] = report.get("ledger", {}).get("rows", [])
     return rows
+
+
+def precision(report: Document) -> str:
+    """What computes in half precision, in one clause; empty where nothing does."""
+    lowered = report.get("precision")
+    if not lowered:
+        return ""
+    trials = lowered["trials"]
+    tried = f", found in {trials} trial{'s' if trials > 1 else ''}" if trials else ""
+    return (
+        f"{lowered['dtype']} in {lowered['nodes']} nodes, float32 in {len(lowered['stays'])}{tried}; "
+        f"inputs and outputs {lowered['io']}"
+    )
+
+
+def singles(report: Document) -> list[tuple[str, str, str]]:
+    """The nodes that stay in float32: name, operator, reason."""
+    stays = (report.get("precision") or {}).get("stays", ())
+    return [(node["module"] or node["value"], node["operator"], node["reason"]) for node in stays]
 
 
 def facts(report: Document) -> list[tuple[str, str]]:

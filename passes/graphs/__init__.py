@@ -18,6 +18,7 @@ from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of, stamp
 from bnexport.passes.graphs.narrow_conv import NarrowConv
 from bnexport.passes.graphs.shapes import InferShapes, NameBatch
 from bnexport.passes.graphs.simplify import Simplify
+from bnexport.passes.graphs.spelling import LowerCaseEinsum
 from bnexport.passes.graphs.untile_batch_norm import UntileBatchNorm
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "FoldBatchNorm",
     "FoldConstants",
     "InferShapes",
+    "LowerCaseEinsum",
     "MergeBranches",
     "NameBatch",
     "NarrowConv",
@@ -68,4 +70,4 @@ def pipeline(
     passes += [common.DeduplicateHashedInitializersPass()]  # a weight used twice folds twice
     if simplify:
         passes += [Simplify(), common.RemoveUnusedNodesPass()]
-    return [*passes, NameBatch()]
+    return [*passes, LowerCaseEinsum(), NameBatch()]

@@ -4,12 +4,14 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from sample_report import facts
 
 from bnexport.report import document
+from bnexport.targets.tensorrt import EngineOptions
 
 
 def test_the_defaults_are_those_of_the_function(bnexport, calls):
@@ -35,6 +37,8 @@ def test_the_defaults_are_those_of_the_function(bnexport, calls):
         "external_data": None,
         "sm": (),
         "tf32": False,
+        "engine": EngineOptions(),
+        "force": False,
         "atol": None,
         "rtol": None,
         "mixes_batch": False,
@@ -54,7 +58,11 @@ def test_every_option_reaches_the_function(bnexport, calls):
         *("--batch", "1,4,4", "--opset", "20", "--no-external-data", "--sm", "80,89", "--tf32"),
         *("--atol", "0", "--rtol", "1e-3", "--mixes-batch", "--keep-failed"),
         *("--runtime", "ort,ort-plain", "--runtime", "ort"),
-        *("--no-fold", "--no-simplify", "--precision", "mixed", "--io-half"),
+        *("--no-fold", "--no-simplify", "--precision", "mixed", "--io-half", "--force"),
+        *("--profile", "H=1:2:3", "--profile", "H=4", "--static", "--optimisation-level", "2"),
+        *("--workspace", "64", "--compatible", "ampere", "--compatible", "version"),
+        *("--strip-weights", "--refit", "--timing-cache", "t", "--no-timing-cache"),
+        "--no-engine-cache",
     )
     (_, options), *_ = calls
     del options["observe"]
@@ -76,6 +84,19 @@ def test_every_option_reaches_the_function(bnexport, calls):
         "external_data": False,
         "sm": (80, 89),
         "tf32": True,
+        "engine": EngineOptions(
+            profiles=("H=1:2:3", "H=4"),
+            static=True,
+            optimisation_level=2,
+            workspace_mib=64,
+            compatible=("ampere", "version"),
+            strip_weights=True,
+            refit=True,
+            timing_cache=Path("t"),
+            keep_timings=False,
+            keep_engines=False,
+        ),
+        "force": True,
         "atol": 0.0,
         "rtol": 1e-3,
         "mixes_batch": True,

@@ -1,8 +1,11 @@
+import hashlib
 import json
 
 import pytest
 import torch
 from torch import nn
+
+from bnexport.targets.cuda import find_gpu
 
 
 def broken():
@@ -80,20 +83,40 @@ def test_an_engine_shows_its_sidecar(bnexport, tmp_path):
         "outputs": [{"name": "y", "dtype": "float32", "shape": [-1, 3]}],
         "profiles": {"x": [[1, 3], [8, 3], [8, 3]]},
         "layers": {"ACTIVATION": 1},
-        "scale_layers": 0,
+        "scale_layers": 2,
+        "scaling": ["layer1.bn", "head.norm"],
+        "static": True,
+        "bytes": 64,
+        "engine_sha256": hashlib.sha256(engine.read_bytes()).hexdigest(),
     }
     (tmp_path / "net.engine.json").write_text(json.dumps(sidecar))
     text = bnexport("inspect", str(engine)).out
     assert "built by  tensorrt_rtx 1.7.1 for sm_89\n" in text
+    assert "precision float32, static\n" in text
     assert "profile   x: 1x3 to 8x3, tuned for 8x3\n" in text
+    assert "BatchNorm 2 scaling layers: layer1.bn, head.norm\n" in text
+    assert "problem" not in text
+    engine.write_bytes(engine.read_bytes()[:63])
+    text = bnexport("inspect", str(engine)).out
+    assert "problem   it was cut off: 63 of 64 bytes are there\n" in text
 
 
-def test_an_engine_without_a_sidecar_is_refused(bnexport, tmp_path):
+@pytest.mark.skipif(not isinstance(find_gpu(), str), reason="there is a GPU here")
+def test_the_layers_of_an_engine_need_its_gpu(bnexport, tmp_path):
+    test_an_engine_shows_its_sidecar(bnexport, tmp_path)
+    text = bnexport("inspect", "--layers", str(tmp_path / "net.engine")).out
+    assert "layers    not as they run: no CUDA" in text
+
+
+def test_an_engine_without_a_sidecar_shows_its_header(bnexport, tmp_path):
     engine = tmp_path / "net.engine"
-    engine.write_bytes(b"vtrt" + bytes(60))
+    engine.write_bytes(b"vtrt" + bytes(20) + bytes((1, 7, 1, 116)) + bytes(60))
     outcome = bnexport("inspect", str(engine))
-    assert (outcome.code, outcome.out) == (3, "")
-    assert "net.engine.json" in outcome.err
+    assert outcome.code == 0
+    assert "header    tensorrt_rtx 1.7.1.116\n" in outcome.out
+    assert "net.engine.json" in outcome.out
+    engine.write_bytes(b"vtrt" + bytes(20))
+    assert "problem" in bnexport("inspect", str(engine)).out
 
 
 def test_nothing_to_inspect_is_a_usage_error(bnexport):

@@ -6,6 +6,7 @@ from hostile_report import NAMES, hostile, nothing_compared, plain, verification
 from sample_report import check, facts, failed_check, parity
 
 from bnexport.ledger import Ledger, LedgerRow
+from bnexport.report.html import page
 from bnexport.report.markdown import SHOWN, summary
 
 FAILED = plain(facts(parity=parity(failed_check(), check(batch=1))))
@@ -82,3 +83,28 @@ def test_a_verification_is_shown_without_a_ledger():
     text = summary(verification(parity()))
     assert "BatchNorm" not in text
     assert text.startswith("## ✅ passed: <code>model.onnx</code>")
+
+
+def test_what_stays_in_float32_is_listed():
+    lowered = {
+        "asked": "mixed",
+        "dtype": "float16",
+        "io": "float32",
+        "nodes": 8,
+        "trials": 3,
+        "stays": [
+            {
+                "value": "v",
+                "module": "a|b",
+                "kind": "Conv1d",
+                "operator": "Conv",
+                "reason": "its output reaches 1e5",
+            }
+        ],
+    }
+    text = summary({**plain(facts()), "precision": lowered})
+    assert "float16 in 8 nodes, float32 in 1, found in 3 trials" in text
+    assert "a&#124;b (Conv): its output reaches 1e5" in text
+    page_ = page({**plain(facts()), "precision": lowered})
+    assert "<h2>Precision</h2>" in page_
+    assert "<code>a|b</code>" in page_

@@ -14,6 +14,7 @@ from bnexport.disk import output_errors
 from bnexport.errors import ExportError, UsageError
 from bnexport.events import Event, Observer, silent
 from bnexport.targets.cuda import find_gpu
+from bnexport.targets.tensorrt.advice import remedy
 from bnexport.targets.tensorrt.flavour import Flavour
 from bnexport.targets.tensorrt.info import EngineInfo
 from bnexport.targets.tensorrt.logger import Messages, make_logger, reason
@@ -220,7 +221,7 @@ def _failure(job: _Job, error: Exception | None = None) -> ExportError:
     why = reason(job.messages)
     if error is not None and not job.messages.errors:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
-    remedy = "Use --target onnx, or see --debug for all that it says"
+    what = f"{job.flavour.title} cannot build the engine"
     if "SM75" in why:
-        remedy = "Leave 75 out of --sm"
-    return ExportError(f"{job.flavour.title} cannot build the engine", why, remedy)
+        return ExportError(what, why, "Leave 75 out of --sm")
+    return ExportError(what, why, f"{remedy('', why)}; --debug shows all that it says")

@@ -11,6 +11,7 @@ logger = logging.getLogger("bnexport.tensorrt")
 
 _PREFIX = re.compile(r"^\S+: Error Code \d+: ")
 _PLACE = re.compile(r" In \S+ at /\S+:\d+\)?$")
+_CHECK = re.compile(r"^Myelin .*CHECK\(.*?\) failed\. (?=\w)")
 _ROUTINE = "Make sure "  # "Make sure input x has Int64 binding": on every integer input
 _LONGEST = 400
 
@@ -49,5 +50,5 @@ def reason(messages: Messages) -> str:
     if not messages.errors:
         return "the library gave no reason"
     last = messages.errors[-1]
-    text = _PLACE.sub("", _PREFIX.sub("", last)).strip().rstrip(".")
+    text = _CHECK.sub("", _PLACE.sub("", _PREFIX.sub("", last))).strip().rstrip(".")
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from bnexport.errors import ExportError
+from bnexport.targets.tensorrt.advice import plain, remedy
 from bnexport.targets.tensorrt.flavour import Flavour
 from bnexport.targets.tensorrt.logger import Messages, reason
 from bnexport.targets.tensorrt.source import OnnxSource
 
 __all__ = ["parse"]
-
-_QUOTED = re.compile(r'&& "(.*)"')
-_ASSERTION = re.compile(r"^Assertion failed: .*?\): ")
-_REMEDY = "Use --target onnx, or replace the operator in the model"
 
 
 def parse(
@@ -36,21 +32,11 @@ def parse(
 
 
 def _refusal(flavour: Flavour, error: Any, source: OnnxSource) -> ExportError:
-    operator, why = error.node_operator(), _plain(error.desc())
+    operator = error.node_operator() or source.operator(error.node())
+    why = plain(error.desc())
     if not operator:
         what = f"{flavour.title} cannot read {source.path.name}"
-        return ExportError(what, why, "Use --target onnx")
+        return ExportError(what, why, remedy("", why))
     place = source.place(error.node(), operator) or error.node_name()
     what = f"{flavour.title} cannot take operator {operator}" + (f" ({place})" if place else "")
-    return ExportError(what, why, _REMEDY)
-
-
-def _plain(text: str) -> str:
-    """The parser's sentence without the C++ condition that it grew from."""
-    if "Plugin not found" in text:
-        return "it is no operator of TensorRT, and no plugin of that name is loaded"
-    if text.strip() in ("false", ""):
-        return "it is not supported"
-    quoted = _QUOTED.search(text)
-    sentence = quoted.group(1) if quoted else _ASSERTION.sub("", text)
-    return sentence.strip().rstrip(".!")
+    return ExportError(what, why, remedy(operator, why))

@@ -47,6 +47,11 @@ class OnnxSource:
             (value.name, _dims(value)) for value in self.graph.input if value.name not in constants
         ]
 
+    def operator(self, index: int) -> str:
+        """The operator of a node; empty where there is no such."""
+        nodes = self.graph.node
+        return str(nodes[index].op_type) if 0 <= index < len(nodes) else ""
+
     def place(self, index: int, operator: str) -> str:
         """The module and the output of a node: names of nodes may be empty or repeat."""
         nodes = self.graph.node

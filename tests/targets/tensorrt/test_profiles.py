@@ -1,5 +1,7 @@
 """The shapes of an engine: of the batch, of other free axes, several, or one alone."""
 
+import re
+
 import pytest
 
 from bnexport.errors import ExportError, UsageError
@@ -52,12 +54,11 @@ def test_no_free_axis_no_profile():
     assert shapes(inputs=[("x", (1, 3))]) == ()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ", height, height=, =1:2:3, height=1:2, height=1:2:3:4, height=a:b:c, height=3:2:1, height=0:1:2, x=1x2:1x2x3:1x2".split(
-        ", "
-    ),
-)
+UNREADABLE = """height, height=, =1:2:3, height=1:2, height=1:2:3:4, height=a:b:c, height=3:2:1
+height=0:1:2, x=1x2:1x2x3:1x2"""
+
+
+@pytest.mark.parametrize("text", ["", "a=1:2:3,a=1:2:3", *re.split(r", |\n", UNREADABLE)])
 def test_a_profile_that_cannot_be_read_is_a_usage_error(text):
     with pytest.raises(UsageError, match="profile"):
         parse_profile(text)
