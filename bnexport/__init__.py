@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bnexport.bench import Benchmark, bench
     from bnexport.compare import verify
     from bnexport.convert import Conversion, ConversionFailed, convert
     from bnexport.errors import (
@@ -27,19 +28,23 @@ if TYPE_CHECKING:
     from bnexport.load.loaded import Loaded
     from bnexport.parity.result import Check, Parity, Skipped
     from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
+    from bnexport.run import Ran, run
     from bnexport.targets.tensorrt import EngineOptions
 
 __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022 (grouped by what they are)
     # the road, and its stations that stand alone
+    "bench",
     "convert",
     "eval_mode",
     "fold",
     "load",
     "revert_sync_batchnorm",
+    "run",
     "verify",
     # what they take and return
+    "Benchmark",
     "Check",
     "Conversion",
     "EngineOptions",
@@ -50,6 +55,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "LedgerRow",
     "Loaded",
     "Parity",
+    "Ran",
     "Skipped",
     # what they raise
     "BnexportError",
@@ -66,6 +72,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
 
 # Imported on first use: torch takes seconds, and `bnexport --help` does not need it.
 _HOMES = {
+    "bnexport.bench": ("Benchmark", "bench"),
     "bnexport.compare": ("verify",),
     "bnexport.convert": ("Conversion", "ConversionFailed", "convert"),
     "bnexport.errors": (
@@ -85,6 +92,7 @@ _HOMES = {
     "bnexport.load.loaded": ("Loaded",),
     "bnexport.parity.result": ("Check", "Parity", "Skipped"),
     "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),
+    "bnexport.run": ("Ran", "run"),
     "bnexport.targets.tensorrt": ("EngineOptions",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

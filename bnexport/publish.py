@@ -23,9 +23,9 @@ from bnexport.disk import (
     output_errors,
     try_lock,
 )
-from bnexport.errors import OutputError
+from bnexport.errors import OutputError, UsageError
 
-__all__ = ["Staging", "file_sha256"]
+__all__ = ["Staging", "check_destination", "file_sha256", "publish_bytes"]
 
 _LEFTOVER = re.compile(r"\..*\.bnexport-\d+-[0-9a-f]{8}", re.DOTALL)
 _DATA = re.compile(r".+\.[0-9a-f]{16}\.data", re.DOTALL)
@@ -129,6 +129,31 @@ class Staging:
                 _undo(self.folder)
                 raise
         return tuple(self.destination.parent / name for name in (main, *others))
+
+
+def check_destination(path: Path, taken: Iterable[Path]) -> None:
+    """See, before any work, that a file can be written, and that it is none of ``taken``.
+
+    Raises:
+        UsageError: It is one of the files that this run reads or writes.
+        OutputError: The folder does not exist or cannot be written, or the path is no file.
+    """
+    Staging(path)  # looks at the folder; nothing is made before it is entered
+    for other in taken:
+        if path.resolve() == other.resolve():
+            why = "the same file is given twice in this command"
+            raise UsageError(f"cannot write {path}", why, "Name another file")
+
+
+def publish_bytes(path: Path, content: bytes) -> None:
+    """Write one file, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written; what was there before is there again.
+    """
+    with Staging(path) as staging:
+        (staging.folder / path.name).write_bytes(content)
+        staging.commit(path.name)
 
 
 def _writable_parent(destination: Path) -> Path:

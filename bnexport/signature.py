@@ -35,6 +35,11 @@ class Plain(torch.nn.Module):
         self._positional = _positional(model, self.inputs)
         self.training = model.training
 
+    @property
+    def by_position(self) -> bool:
+        """Whether the wrapped module can be called with the same positional tensors."""
+        return self._positional == len(self.inputs)
+
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the module and flatten what it returns.
 
@@ -43,7 +48,16 @@ class Plain(torch.nn.Module):
         """
         split = self._positional
         keywords = dict(zip(self.inputs[split:], tensors[split:], strict=True))
-        result = self.model(*tensors[:split], **keywords)
+        return self.flattened(self.model(*tensors[:split], **keywords), tensors)
+
+    def flattened(
+        self, result: object, tensors: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        """The outputs in what the module returned for ``tensors``.
+
+        Raises:
+            ExportError: There is no tensor in it.
+        """
         found = list(_flatten("", result))
         if not found:
             kind = type(result).__name__

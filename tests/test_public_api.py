@@ -41,7 +41,7 @@ def test_import_is_light():
     assert shown.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", ["convert", "load", "verify"])
+@pytest.mark.parametrize("name", ["bench", "convert", "load", "run", "verify"])
 def test_a_function_is_not_hidden_by_the_submodule_of_its_name(name):
     importlib.import_module("bnexport.convert")
     assert inspect.isfunction(getattr(bnexport, name))

@@ -19,6 +19,8 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "convert": ("bnexport.cli.convert", "Convert a trained model to ONNX or TensorRT."),
     "verify": ("bnexport.cli.verify", "Compare two models on the same inputs."),
+    "run": ("bnexport.cli.run", "Run a model or a file on real inputs."),
+    "bench": ("bnexport.cli.bench", "Time models and files side by side."),
     "fold": ("bnexport.cli.fold", "Fold the BatchNorms of any ONNX file."),
     "inspect": ("bnexport.cli.inspect", "Show a model's layers and BatchNorm statistics."),
     "passes": ("bnexport.cli.passes", "List the graph passes in the order they run."),

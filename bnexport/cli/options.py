@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from bnexport.targets.tensorrt.options import EngineOptions
 
 __all__ = [
+    "BENCHED",
     "COMPATIBLE",
     "PRECISIONS",
     "RUNTIMES",
     "TARGETS",
+    "batch_option",
+    "benched",
     "counts",
     "engine_of",
     "engine_options",
@@ -37,6 +40,10 @@ TARGETS = ("onnx", "trt", "trt-rtx", "torchscript", "pt2")
 COMPATIBLE = ("ampere", "capability", "version")
 PRECISIONS = ("fp32", "fp16", "bf16", "mixed")
 RUNTIMES = ("ort", "ort-plain", "ort-rounded", "ort-cuda", "ort-trt")
+BENCHED = (
+    *("torch", "torch-compile", "torch-cuda", "torch-compile-cuda"),
+    *("ort", "ort-plain", "ort-cuda", "ort-trt", "trt"),
+)
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -56,6 +63,11 @@ def targets(ctx: click.Context, param: click.Parameter, value: Sequence[str]) ->
 def runtimes(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
     """Parse runtimes, separated by commas or given one by one."""
     return _words(ctx, param, value, RUNTIMES)
+
+
+def benched(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
+    """Parse what `bench` runs files in, separated by commas or given one by one."""
+    return _words(ctx, param, value, BENCHED)
 
 
 def json_object(
@@ -122,17 +134,20 @@ def shape_options(command: Decorated) -> Decorated:
 
 def input_options(command: Decorated) -> Decorated:
     """What the model is fed, and in what batches."""
-    return _stack(
-        shape_options,
-        click.option(
-            "--batch",
-            callback=counts,
-            metavar="N[,N...]",
-            default="1,8",
-            show_default=True,
-            help="Batch sizes to verify at; the largest is an engine's maximum.",
-        ),
-    )(command)
+    sizes = batch_option("1,8", "Batch sizes to verify at; the largest is an engine's maximum.")
+    return _stack(shape_options, sizes)(command)
+
+
+def batch_option(default: str, text: str) -> Callable[[Decorated], Decorated]:
+    """``--batch``: several sizes, separated by commas."""
+    return click.option(
+        "--batch",
+        callback=counts,
+        metavar="N[,N...]",
+        default=default,
+        show_default=True,
+        help=text,
+    )
 
 
 def engine_options(command: Decorated) -> Decorated:

@@ -17,7 +17,7 @@ from bnexport.errors import Refused, UsageError
 from bnexport.inputs import Examples, InputSpec, complete
 from bnexport.inputs.forward import all_parameters, float_dtype
 
-__all__ = ["read_arrays", "read_examples", "read_for_graph"]
+__all__ = ["read_arrays", "read_examples", "read_for_graph", "stored_arrays"]
 
 Arrays = dict[str, torch.Tensor]
 
@@ -58,12 +58,22 @@ def read_arrays(path: str | PathLike[str], known: Sequence[str]) -> Arrays:
         UsageError: There is no such file, or its arrays do not fit the inputs.
         Refused: It cannot be read.
     """
+    arrays = stored_arrays(path, known)
+    _check(arrays, Path(path))
+    return arrays
+
+
+def stored_arrays(path: str | PathLike[str], known: Sequence[str]) -> Arrays:
+    """What a file holds, by the names of the inputs; no more is asked of the arrays.
+
+    Raises:
+        UsageError: There is no such file, or a name in it is none of an input.
+        Refused: It cannot be read.
+    """
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"inputs {path}", "there is no such file", "Give a .npz, .npy or .pt file")
-    arrays = _named(_read(path), known, path)
-    _check(arrays, path)
-    return arrays
+    return _named(_read(path), known, path)
 
 
 def _numpy(array: torch.Tensor) -> np.ndarray:

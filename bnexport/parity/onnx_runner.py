@@ -55,6 +55,8 @@ class OnnxRunner(Opened):
         outputs: The names that the file must have, in this order; None: whatever it has.
         title: What to call the runner, where two ONNX files are in play.
         precision: What to judge it by; None: the type of most weights.
+        threads: For one operator, on the processor; None: as ONNX Runtime chooses.
+        stream: The CUDA stream to run on; None: one of ONNX Runtime's own.
 
     Raises:
         UsageError: There is no such provider.
@@ -69,6 +71,8 @@ class OnnxRunner(Opened):
         outputs: Sequence[str] | None = None,
         title: str = "ONNX Runtime",
         precision: str | None = None,
+        threads: int | None = None,
+        stream: int | None = None,
     ) -> None:
         if provider not in _PROVIDERS:
             raise UsageError(f"provider {provider!r}", f"there are {', '.join(_PROVIDERS)}")
@@ -80,6 +84,7 @@ class OnnxRunner(Opened):
         self.name, self.device = title, provider
         self._provider = provider
         self._judged_by = precision
+        self._threads, self._stream = threads, stream
         # Of the weights, unless it was given; told when the file is opened.
         self.precision = precision or "float32"
 
@@ -106,6 +111,20 @@ class OnnxRunner(Opened):
 
     def run(self, inputs: Arrays) -> Arrays:
         session = self._session or self._open()
+        feeds = self._feeds(session, inputs)
+        with run_errors(self._what(), _shortened):
+            return tuple(np.asarray(array) for array in session.run(None, feeds))
+
+    def laid(self, inputs: Arrays) -> tuple[Any, dict[str, Array]]:
+        """The session, and what to feed it by name: for runs from which all else is to be kept away.
+
+        Raises:
+            RunFailed: The inputs do not fit.
+        """
+        session = self._session or self._open()
+        return session, self._feeds(session, inputs)
+
+    def _feeds(self, session: Any, inputs: Arrays) -> dict[str, Array]:
         expected = session.get_inputs()
         if len(expected) != len(inputs):
             names = ", ".join(value.name for value in expected)
@@ -113,9 +132,7 @@ class OnnxRunner(Opened):
             raise RunFailed(self._what(), why)
         inputs = placed(inputs, self._names, [value.name for value in expected])
         self._check_batch(expected, inputs)
-        feeds = {v.name: _cast(a, v.type) for v, a in zip(expected, inputs, strict=True)}
-        with run_errors(self._what(), _shortened):
-            return tuple(np.asarray(array) for array in session.run(None, feeds))
+        return {v.name: _cast(a, v.type) for v, a in zip(expected, inputs, strict=True)}
 
     def origin(self, inputs: Arrays) -> str:
         """The first value of the graph that is not finite; every optimiser is off for that."""
@@ -192,10 +209,12 @@ class OnnxRunner(Opened):
 
     def _session_of(self, ort: ModuleType, *, fallback: bool = True) -> Any:
         options = _options(ort, self._optimise)
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
         if not fallback:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         with run_errors(self._what(), _shortened):
-            providers = _PROVIDERS[self._provider]
+            providers = _on_stream(_PROVIDERS[self._provider], self._stream)
             return ort.InferenceSession(self._source, options, providers=providers)
 
     def _check_names(self, found: tuple[str, ...]) -> None:
@@ -257,6 +276,12 @@ def _options(ort: ModuleType, optimise: bool) -> Any:
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
+
+
+def _on_stream(providers: list[_Provider], stream: int | None) -> list[_Provider]:
+    if stream is None:
+        return providers
+    return [(name, {**options, "user_compute_stream": str(stream)}) for name, options in providers]
 
 
 def _shortened(line: str) -> str:

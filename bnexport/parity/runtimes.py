@@ -75,6 +75,8 @@ def onnx_runners(
     names: Sequence[str],
     outputs: Sequence[str] | None,
     precision: str | None = None,
+    threads: int | None = None,
+    stream: int | None = None,
 ) -> list[OnnxRunner]:
     """One runner a name; entering one that cannot run here raises `MissingRuntime`.
 
@@ -83,12 +85,14 @@ def onnx_runners(
         names: Of ``RUNTIMES``.
         outputs: As in `OnnxRunner`.
         precision: See ``outputs``.
+        threads: See ``outputs``; not of ``ort-rounded``.
+        stream: See ``threads``.
 
     Raises:
         UsageError: A name is not known.
     """
     chosen = [RUNTIMES[name] for name in check_runtimes(names)]
-    return [_runner(each, source, outputs, precision) for each in chosen]
+    return [_runner(each, source, outputs, precision, threads, stream) for each in chosen]
 
 
 def _runner(
@@ -96,6 +100,8 @@ def _runner(
     source: Path | bytes,
     outputs: Sequence[str] | None,
     precision: str | None,
+    threads: int | None,
+    stream: int | None,
 ) -> OnnxRunner:
     if served.rounded:
         return RoundedRunner(source, precision=precision, outputs=outputs)
@@ -106,4 +112,6 @@ def _runner(
         outputs=outputs,
         title=served.title,
         precision=precision,
+        threads=threads,
+        stream=stream,
     )

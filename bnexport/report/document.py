@@ -181,7 +181,7 @@ def document(facts: Facts, created: datetime | None = None) -> Document:
         "ok": facts.parity.ok,
         "request": facts.request,
         "source": asdict(facts.source),
-        "inputs": _inputs(facts.examples),
+        "inputs": inputs_json(facts.examples),
         "targets": facts.targets,
         "options": facts.options,
         "notes": facts.notes,
@@ -232,7 +232,7 @@ def write_report(path: Path, data: Document) -> None:
         os.fsync(stream.fileno())
 
 
-def _inputs(examples: Examples) -> Document:
+def inputs_json(examples: Examples) -> Document:
     specs = [
         {
             "name": spec.name,

@@ -14,12 +14,23 @@ def test_help_names_every_command(bnexport):
     shown = bnexport("--help").out
     assert all(
         name in shown
-        for name in ("convert", "verify", "fold", "inspect", "passes", "report", "doctor")
+        for name in (
+            "convert",
+            "verify",
+            "run",
+            "bench",
+            "fold",
+            "inspect",
+            "passes",
+            "report",
+            "doctor",
+        )
     )
 
 
 @pytest.mark.parametrize(
-    "command", ["convert", "verify", "fold", "inspect", "passes", "report", "doctor"]
+    "command",
+    ["convert", "verify", "run", "bench", "fold", "inspect", "passes", "report", "doctor"],
 )
 def test_every_command_has_help(bnexport, command):
     outcome = bnexport(command, "--help")
@@ -43,7 +54,16 @@ def test_an_unknown_command_is_a_usage_error(bnexport):
     assert "No such command 'covnert'" in outcome.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["convert", "--bad"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["convert", "--help"],
+        ["convert", "--bad"],
+        ["run", "--help"],
+        ["bench", "--bad"],
+    ],
+)
 def test_help_and_usage_errors_import_nothing_heavy(arguments):
     code = (
         f"import sys; from bnexport.cli import main; main({arguments!r}); "

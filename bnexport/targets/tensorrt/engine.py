@@ -122,18 +122,42 @@ class EngineRunner(Opened):
         Raises:
             RunFailed: A shape is outside the profile, or TensorRT failed.
         """
+        with run_errors(self._what()), torch.cuda.device(_DEVICE), torch.no_grad():
+            fed, outputs = self._laid(inputs)
+            self._execute()
+            del fed  # the GPU read them until here
+            return tuple(_to_numpy(tensor) for tensor in outputs)
+
+    def lay(self, inputs: Arrays) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Bring the inputs to the GPU and make room for the outputs, for runs by `enqueue`.
+
+        Returns:
+            Both; the engine reads and writes them, so they are kept for as long as it runs.
+
+        Raises:
+            RunFailed: A shape is outside the profile.
+        """
+        with run_errors(self._what()), torch.cuda.device(_DEVICE), torch.no_grad():
+            return self._laid(inputs)
+
+    def enqueue(self, stream: int) -> None:
+        """Run on what was laid, on a CUDA stream, without waiting for the end.
+
+        Raises:
+            RunFailed: TensorRT failed.
+        """
+        if not self._context.execute_async_v3(stream):
+            raise RunFailed(self._what(), reason(self._messages))
+
+    def _laid(self, inputs: Arrays) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         if len(inputs) != len(self._facts.inputs):
             why = f"{len(inputs)} inputs were given, it has {', '.join(self._facts.inputs)}"
             raise RunFailed(self._what(), why)
         inputs = placed(inputs, self._names, self._facts.inputs)
-        with run_errors(self._what()), torch.cuda.device(_DEVICE), torch.no_grad():
-            fed = [self._feed(*pair) for pair in zip(self._facts.inputs, inputs, strict=True)]
-            if missing := self._context.infer_shapes():
-                raise RunFailed(self._what(), f"no shape for {', '.join(missing)}")
-            outputs = [self._receive(name) for name in self._facts.outputs]
-            self._execute()
-            del fed  # the GPU read them until here
-            return tuple(_to_numpy(tensor) for tensor in outputs)
+        fed = [self._feed(*pair) for pair in zip(self._facts.inputs, inputs, strict=True)]
+        if missing := self._context.infer_shapes():
+            raise RunFailed(self._what(), f"no shape for {', '.join(missing)}")
+        return fed, [self._receive(name) for name in self._facts.outputs]
 
     def _open(self, content: bytes) -> None:
         self._runtime = self._module.Runtime(make_logger(self._module, self._messages))
