@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from bnexport.events import Event
     from bnexport.fold import fold
+    from bnexport.freezing import FrozenBatchNorms, freeze_batch_norm
     from bnexport.inputs import Examples, InputSpec
     from bnexport.ledger import Ledger, LedgerRow
     from bnexport.load import load
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bnexport.parity.result import Check, Parity, Skipped
     from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
     from bnexport.run import Ran, run
+    from bnexport.serving import EvalOnly
     from bnexport.targets.tensorrt import EngineOptions
 
 __version__ = "0.1.0"
@@ -39,6 +41,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "convert",
     "eval_mode",
     "fold",
+    "freeze_batch_norm",
     "load",
     "revert_sync_batchnorm",
     "run",
@@ -48,8 +51,10 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "Check",
     "Conversion",
     "EngineOptions",
+    "EvalOnly",
     "Event",
     "Examples",
+    "FrozenBatchNorms",
     "InputSpec",
     "Ledger",
     "LedgerRow",
@@ -86,6 +91,7 @@ _HOMES = {
     ),
     "bnexport.events": ("Event",),
     "bnexport.fold": ("fold",),
+    "bnexport.freezing": ("FrozenBatchNorms", "freeze_batch_norm"),
     "bnexport.inputs": ("Examples", "InputSpec"),
     "bnexport.ledger": ("Ledger", "LedgerRow"),
     "bnexport.load": ("load",),
@@ -93,6 +99,7 @@ _HOMES = {
     "bnexport.parity.result": ("Check", "Parity", "Skipped"),
     "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),
     "bnexport.run": ("Ran", "run"),
+    "bnexport.serving": ("EvalOnly",),
     "bnexport.targets.tensorrt": ("EngineOptions",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
