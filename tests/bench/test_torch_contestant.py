@@ -56,15 +56,24 @@ def test_inputs_that_do_not_fit_are_named():
         made.lay((np.ones((2, 4), np.float32),))
 
 
-def test_the_callers_settings_come_back_on_error_too():
-    threads, matmul = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
-    try:
-        with pytest.raises(ZeroDivisionError), as_deployed(threads + 1):
-            assert torch.get_num_threads() == threads + 1
-            assert not torch.backends.cuda.matmul.allow_tf32
-            raise ZeroDivisionError
-        assert torch.get_num_threads() == threads
-        assert torch.backends.cuda.matmul.allow_tf32
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = matmul
+@pytest.fixture
+def tf32():
+    """The caller lets TF32 be used."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, True
+    yield
+    matmul.allow_tf32 = before
+
+
+def test_the_callers_settings_come_back_on_error_too(tf32):
+    threads = torch.get_num_threads()
+
+    def fail():
+        assert torch.get_num_threads() == threads + 1
+        assert not torch.backends.cuda.matmul.allow_tf32
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), as_deployed(threads + 1):
+        fail()
+    assert torch.get_num_threads() == threads
+    assert torch.backends.cuda.matmul.allow_tf32
