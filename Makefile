@@ -47,6 +47,7 @@ wheel-test: $(VENV)/.dev
 gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m gpu
 	$(BIN)/python benchmarks/gpu_parity.py
+	$(BIN)/python benchmarks/gpu_latency.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -2,8 +2,9 @@
 
     python benchmarks/gpu_parity.py [--only NETWORK ...] [--out FILE] [--anyway]
 
-Each network is converted to ONNX and to an engine and verified at batch 1, 8 and 32 in whatever runs here: PyTorch
-on CUDA, ONNX Runtime on CUDA and on TensorRT, the engine. What does not run is listed with its reason. Writes
+Each network is converted to ONNX and to an engine, in float32, float16 and mixed precision, and verified at batch 1, 8
+and 32 in whatever runs here: PyTorch on CUDA, ONNX Runtime on CUDA and on TensorRT, the engine. What does not run is
+listed with its reason, and whether TensorRT-RTX builds and opens an engine for just this GPU is told. Writes
 ``benchmarks/results/<device>-parity.json``; without a GPU it says so and writes nothing, unless ``--anyway``
 asks for what runs on the processor (to try the script out; needs ``--out``).
 """
@@ -40,8 +41,11 @@ from bnexport.report.document import dumps, versions  # noqa: E402
 from bnexport.subject import intended  # noqa: E402
 from bnexport.targets.cuda import Gpu, find_gpu  # noqa: E402
 from bnexport.targets.tensorrt import find_flavour  # noqa: E402
+from bnexport.targets.tensorrt.flavour import load_flavour  # noqa: E402
+from bnexport.targets.tensorrt.logger import Messages, make_logger, reason  # noqa: E402
 
 BATCHES = (1, 8, 32)
+PRECISIONS = ("fp32", "fp16", "mixed")
 OWN = ("audio1d", "depthwise_mobile", "residual_classifier", "siamese", "sync_unet")
 TIMM = ("resnet50", "mobilenetv3_small_100", "efficientnet_b0", "convnext_atto")
 RESULTS = Path(__file__).parent / "results"
@@ -66,10 +70,10 @@ def main() -> int:
     served, absent = _served()
     targets, without = _targets()
     absent |= without
-    for part, reason in absent.items():
-        print(f"not here: {part}: {reason}")
-    rows = [_row(name, served, targets) for name in given.only]
-    failed = [row["network"] for row in rows if row["failed"]]
+    for part, why in absent.items():
+        print(f"not here: {part}: {why}")
+    rows = [_row(name, served, targets, each) for name in given.only for each in PRECISIONS]
+    failed = [f"{row['network']} {row['precision']}" for row in rows if row["failed"]]
     result = {
         "command": "python benchmarks/gpu_parity.py",
         "date": datetime.date.today().isoformat(),
@@ -79,6 +83,7 @@ def main() -> int:
         "runtimes": served,
         "targets": targets,
         "not here": absent,
+        "tensorrt_rtx for this GPU": _rtx_here(gpu),
         "failed": failed,
         "rows": rows,
         "versions": versions(),
@@ -104,23 +109,65 @@ def _targets() -> tuple[list[str], dict[str, str]]:
     return ["onnx", "trt"], {}
 
 
-def _row(name: str, served: Sequence[str], targets: Sequence[str]) -> Row:
+def _rtx_here(gpu: Gpu | str) -> str:
+    """Whether TensorRT-RTX builds for the GPU that is here, named or not, and opens what it built."""
+    if isinstance(gpu, str):
+        return gpu
+    try:
+        module = load_flavour("tensorrt_rtx").module
+    except BnexportError as error:
+        return str(error)
+    names = (f"SM{gpu.capability}", "CURRENT")
+    return "; ".join(f"{name}: {_rtx_target(module, name)}" for name in names)
+
+
+def _rtx_target(module: Any, name: str) -> str:
+    members = module.ComputeCapability.__members__
+    if name not in members:
+        return "there is no such target"
+    messages = Messages()
+    logger = make_logger(module, messages)
+    builder = module.Builder(logger)
+    strong = 1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network, config = builder.create_network(strong), builder.create_builder_config()
+    image = network.add_input("x", module.float32, (1, 3, 8, 8))
+    layer = network.add_activation(image, module.ActivationType.RELU)
+    network.mark_output(layer.get_output(0))
+    config.num_compute_capabilities = 1
+    if not config.set_compute_capability(members[name], 0):
+        return f"refused: {reason(messages)}"
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        return f"not built: {reason(messages)}"
+    opened = module.Runtime(logger).deserialize_cuda_engine(plan)
+    return "built and opened" if opened else f"built, not opened: {reason(messages)}"
+
+
+def _row(name: str, served: Sequence[str], targets: Sequence[str], precision: str) -> Row:
     start = time.perf_counter()
     module, inputs = _network(name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
         try:
             parity = bnexport.convert(
-                module, path, target=targets, inputs=inputs, batch=BATCHES, runtimes=served
+                module,
+                path,
+                target=targets,
+                inputs=inputs,
+                batch=BATCHES,
+                precision=precision,
+                runtimes=served,
             ).parity
         except bnexport.ConversionFailed as failure:
             parity = failure.conversion.parity
         except BnexportError as error:
-            return {"network": name, "failed": True, "error": str(error), "checks": []}
-    parities = [parity, *_on_cuda(module, inputs)]
+            told = {"network": name, "precision": precision, "error": str(error)}
+            return {**told, "failed": True, "checks": []}
+    parities = [parity, *(_on_cuda(module, inputs) if precision == "fp32" else [])]
     checks = [check for each in parities for check in each.checks]
     row = {
         "network": name,
+        "precision": precision,
         "failed": not all(each.ok for each in parities),
         "failures": [str(check.detail) for check in checks if not check.passed],
         "located": parity.located,
@@ -129,7 +176,10 @@ def _row(name: str, served: Sequence[str], targets: Sequence[str]) -> Row:
         "worst": _worst(parities),
         "checks": [{key: getattr(check, key) for key in KEPT} for check in checks],
     }
-    print(f"{name:24} {row['seconds']:6} s  {row['worst']}  {row['failures'] or ''}", flush=True)
+    print(
+        f"{name:24} {precision:6} {row['seconds']:6} s  {row['worst']}  {row['failures'] or ''}",
+        flush=True,
+    )
     return row
 
 

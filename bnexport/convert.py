@@ -219,9 +219,8 @@ def convert(
             rewritten = rewrite(
                 subject.graph, subject.batch_norms, fold=fold, simplify=simplify, observe=timer
             )
-        with stage(timer, "lower"):
-            sample = Sample(subject.reference, subject.examples, subject.outputs)
-            lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
+        sample = Sample(subject.reference, subject.examples, subject.outputs)
+        lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
         stem = staging.folder / stem_of(destination, targets[0])
         building = replace(
             engine or EngineOptions(), batch=_profile(batches), sm=tuple(sm), tf32=tf32

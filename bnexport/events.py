@@ -15,7 +15,8 @@ class Event:
     """Something began, went on or ended.
 
     Attributes:
-        stage: ``load``, ``examine``, ``prepare``, ``capture``, ``rewrite``, ``build``, ``verify``, ``publish``.
+        stage: ``load``, ``examine``, ``prepare``, ``capture``, ``rewrite``, ``lower``, ``build``, ``verify``,
+            ``publish``.
         status: ``begin``, ``step``, ``end`` or ``note``.
         text: What: a pass's name, a runtime's name, a sentence.
         seconds: How long it took, on ``end`` and ``step``.

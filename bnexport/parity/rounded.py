@@ -21,14 +21,16 @@ from bnexport.parity.runner import run_errors
 from bnexport.passes.graphs import InferShapes
 from bnexport.passes.graphs.half_rules import TITLES
 from bnexport.passes.graphs.naming import Names
-from bnexport.passes.graphs.simplify import LARGEST_BYTES, weight_bytes
+from bnexport.passes.graphs.simplify import weight_bytes
 
 if TYPE_CHECKING:
     from bnexport.parity.graph_side import GraphSide
 
-__all__ = ["TITLE", "RoundedRunner", "spelt_out"]
+__all__ = ["LARGEST_BYTES", "TITLE", "RoundedRunner", "spelt_out"]
 
 TITLE = "ONNX Runtime rounding"
+# Of the weights: in float32 they take twice as much, and a protobuf ends at 2 GiB.
+LARGEST_BYTES = 900 << 20
 _HALVES = {dtype.value for dtype in TITLES}
 
 
@@ -77,7 +79,7 @@ def _read(source: Path | bytes) -> ir.Model:
 def _rounding(model: ir.Model) -> bytes:
     if weight_bytes(model) > LARGEST_BYTES:
         raise UsageError(
-            "a model of more than 1 GiB cannot be rounded value by value",
+            "a model of more than 900 MiB cannot be rounded value by value",
             "its roundings are spelt out in memory",
             "Leave the runtime `ort-rounded` out",
         )

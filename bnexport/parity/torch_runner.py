@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
+from bnexport.parity.halved import Halved, round_to
 from bnexport.parity.runner import Opened, run_errors
 from bnexport.parity.tf32 import Tf32
 from bnexport.passes.modules import copy_module, undisturbed
@@ -87,7 +88,11 @@ class TorchRunner(Opened):
         if precision == TF32:
             return Tf32Runner(self._module)
         dtype = _HALVES.get(precision)
-        return TorchRunner(self._module, dtype=dtype) if dtype else None
+        if dtype is None:
+            return None
+        if self.device == "cpu":
+            return HalvedRunner(self._module, dtype)
+        return TorchRunner(self._module, dtype=dtype)
 
     def _open(self) -> Callable[..., Any]:
         if self._dtype is None or all(t.dtype == self._dtype for t in _tensors(self._module)):
@@ -113,6 +118,30 @@ class Tf32Runner(TorchRunner):
     def run(self, inputs: Arrays) -> Arrays:
         with Tf32():  # type: ignore[no-untyped-call]
             return super().run(inputs)
+
+
+class HalvedRunner(TorchRunner):
+    """A module in float32 with each number rounded, as a GPU runs it in half precision."""
+
+    def __init__(self, module: torch.nn.Module, dtype: torch.dtype) -> None:
+        super().__init__(module, dtype=torch.float32)
+        self._half = dtype
+        self.precision = str(dtype).removeprefix("torch.")
+
+    def run(self, inputs: Arrays) -> Arrays:
+        with Halved(self._half):
+            return super().run(inputs)
+
+    def _input(self, tensor: torch.Tensor) -> torch.Tensor:
+        wide = super()._input(tensor)
+        return wide.to(self._half).to(wide.dtype) if wide.is_floating_point() else wide
+
+    def _open(self) -> Callable[..., Any]:
+        with run_errors(self._what()), undisturbed(), torch.no_grad():
+            module = _converted(self._module, torch.float32)
+            for tensor in _tensors(module):
+                round_to(tensor, self._half)
+        return module
 
 
 class _FileRunner(TorchRunner):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from bnexport.errors import ExportError, UsageError
-from bnexport.events import Observer, silent
+from bnexport.events import Observer, silent, stage
 from bnexport.passes.graphs import InferShapes
 from bnexport.passes.graphs.half import LowerPrecision, Single
 from bnexport.passes.graphs.half_rules import TITLES
@@ -113,6 +113,13 @@ def lower(
     _check_single(model, asked)
     if asked not in _DTYPES:
         return Lowered(model)
+    with stage(observe, "lower"):
+        return _lowered(model, asked, sample, io_half, observe)
+
+
+def _lowered(
+    model: ir.Model, asked: str, sample: Sample, io_half: bool, observe: Observer
+) -> Lowered:
     dtype = _DTYPES[asked]
     InferShapes()(model)
     stays = find_stays(model, dtype, sample, observe) if asked == "mixed" else Stays()
@@ -137,7 +144,8 @@ def _check_opset(model: ir.Model, dtype: ir.DataType, singles: Sequence[Single])
         for each in singles:
             if each.operator in _CONVOLUTIONS:
                 why = f"opset {opset} has no {each.operator} of bfloat16"
-                raise ExportError("--precision bf16", why, f"Say --opset {_BF16_OPSET}")
+                remedy = f"Say --opset {_BF16_OPSET}; of an ONNX file, raise its opset first"
+                raise ExportError("--precision bf16", why, remedy)
 
 
 def _check_single(model: ir.Model, asked: str) -> None:
