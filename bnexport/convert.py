@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 __all__ = ["Conversion", "ConversionFailed", "convert"]
 
 NAMED = 8
+_ADVICE = {
+    "fp16": "Use --precision mixed, which keeps in float32 what float16 breaks",
+    "bf16": "Use --precision fp16 or mixed: float16 rounds an eighth as far",
+}
 TORCH_NOTES = {
     "pt2": "pt2: its BatchNorms are in eval mode and not folded; the ledger is the ONNX graph's",
     "torchscript": "torchscript: folded by torch's own freeze; the ledger is the ONNX graph's",
@@ -378,11 +382,9 @@ def _publish(
 
 
 def _advised(failure: ParityFailure, facts: Facts) -> ParityFailure:
-    """Float16 that is not enough has a remedy."""
-    if facts.precision is None or facts.precision.asked != "fp16":
-        return failure
-    remedy = "Use --precision mixed, which keeps in float32 what float16 breaks"
-    return ParityFailure(failure.what, failure.why, remedy)
+    """Half precision that is not enough has a remedy."""
+    remedy = _ADVICE.get(facts.precision.asked) if facts.precision else None
+    return ParityFailure(failure.what, failure.why, remedy) if remedy else failure
 
 
 def _staged(artifact: Artifact, facts: Facts) -> list[tuple[Path, str]]:
