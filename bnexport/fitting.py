@@ -15,14 +15,14 @@ Tensors = dict[str, torch.Tensor]
 
 
 def fitted(
-    given: Mapping[str, torch.Tensor], declared: Sequence[Declared], *, cut: bool
+    given: Mapping[str, torch.Tensor], declared: Sequence[Declared], batch: int | None = None
 ) -> tuple[Tensors, list[str]]:
     """The inputs in their order and types, and what had to be converted, in sentences.
 
     Args:
         given: By name.
         declared: What the model takes; of optional inputs only those given.
-        cut: Whether the first axis will be cut, so that its size says nothing yet.
+        batch: How many samples a call has; a first axis declared of that size may be longer. None: not cut.
 
     Returns:
         The inputs, and a note on each whose type is another than its own.
@@ -38,32 +38,38 @@ def fitted(
     made: Tensors = {}
     for each in declared:
         tensor = given[each.name]
-        _check_shape(tensor, each, cut)
+        _check_shape(tensor, each, batch)
         made[each.name] = _typed(tensor, each)
         if made[each.name].dtype != tensor.dtype:
             notes.append(f"input {each.name!r}: {_name(tensor.dtype)} read as {each.dtype}")
     return made, notes
 
 
-def batch_axis(declared: Sequence[Declared], inputs: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """The inputs whose first axis is the batch, and may be cut.
+def batch_axis(
+    declared: Sequence[Declared], inputs: Mapping[str, torch.Tensor], batch: int
+) -> tuple[str, ...]:
+    """The inputs whose first axis is the batch, and is to be cut.
 
-    Those whose first axis is free; of a module, which declares nothing, every one that has an axis.
+    Those whose first axis is free; of a module, which declares nothing, every one that has an axis. A model whose
+    batch was frozen at export has none: there it is those of that size.
 
     Raises:
-        UsageError: There is none, or they hold different numbers of samples.
+        UsageError: There is none, they hold different numbers of samples, or a frozen batch does not divide them.
     """
-    names = [
-        each.name
-        for each in declared
-        if inputs[each.name].dim() and (each.shape is None or each.shape[:1] == (None,))
-    ]
-    counts = {name: len(inputs[name]) for name in names}
+    free = [each.name for each in declared if each.shape is None or each.shape[:1] == (None,)]
+    names = [name for name in free if inputs[name].dim()]
+    frozen = [each.name for each in declared if each.shape and each.shape[0] == batch]
+    counts = {name: len(inputs[name]) for name in names or frozen}
+    what, remedy = "the inputs cannot be cut into batches", "Leave --batch out"
     if len(set(counts.values())) != 1:
         said = ", ".join(f"{name} has {count}" for name, count in counts.items())
         why = f"the numbers of samples differ: {said}" if said else "no input has a free first axis"
-        raise UsageError("the inputs cannot be cut into batches", why, "Leave --batch out")
-    return tuple(names)
+        raise UsageError(what, why, remedy)
+    total = next(iter(counts.values()))
+    if not names and total % batch:
+        why = f"the model takes {batch} at a time alone, and {total} are given"
+        raise UsageError(what, why, f"Give a multiple of {batch}")
+    return tuple(counts)
 
 
 def chunks(inputs: Tensors, names: Sequence[str], size: int) -> Iterator[tuple[int, Tensors]]:
@@ -77,11 +83,12 @@ def chunks(inputs: Tensors, names: Sequence[str], size: int) -> Iterator[tuple[i
         yield len(piece[names[0]]), piece
 
 
-def _check_shape(tensor: torch.Tensor, declared: Declared, cut: bool) -> None:
+def _check_shape(tensor: torch.Tensor, declared: Declared, batch: int | None) -> None:
     if not tensor.numel():
         raise UsageError(f"input {declared.name!r}", "it is empty", "Give at least one sample")
     if declared.shape is None:
         return
+    cut = batch is not None and declared.shape[:1] == (batch,)
     sizes = list(zip(tensor.shape, declared.shape, strict=False))[1 if cut else 0 :]
     fits = len(tensor.shape) == len(declared.shape)
     if not fits or any(own not in (None, size) for size, own in sizes):

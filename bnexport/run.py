@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -21,7 +21,7 @@ from bnexport.parity.runner import RunFailed, Runner, label
 from bnexport.parity.runtimes import onnx_runners
 from bnexport.parity.torch_runner import TorchRunner
 from bnexport.passes.modules import undisturbed
-from bnexport.publish import check_destination, publish_bytes
+from bnexport.publish import Staging, check_destination
 from bnexport.runnable import ENGINE, ONNX, Declared, Model, Reading, open_model
 
 __all__ = ["SCHEMA", "Ran", "run"]
@@ -71,9 +71,14 @@ class Ran:
         Raises:
             OutputError: It cannot be written; what was there before is there still.
         """
-        stream = io.BytesIO()
-        np.savez(stream, **{name: _stored(each) for name, each in self.outputs.items()})  # type: ignore[arg-type]
-        publish_bytes(Path(path), stream.getvalue())
+        path = Path(path)
+        with Staging(path) as staging:
+            with zipfile.ZipFile(staging.folder / path.name, "w", allowZip64=True) as archive:
+                for name, array in self.outputs.items():
+                    # Not numpy.savez: an output may be called `file`, which is a parameter of it.
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                        np.lib.format.write_array(stream, _stored(array), allow_pickle=False)
+            staging.commit(path.name)
 
 
 def run(
@@ -127,7 +132,7 @@ def run(
         name = _chosen(found, runtime)
         given = _given(inputs, found.known())
         declared = _declared(found, given)
-        tensors, notes = fitted(given, declared, cut=batch is not None)
+        tensors, notes = fitted(given, declared, batch)
     with undisturbed(), stage(observe, "run"):
         runner, outputs = _runner(found, name, tuple(tensors))
         with runner:
@@ -208,7 +213,7 @@ def _ran(
     if batch is None:
         outputs = runner.run(from_torch(tensors.values()))
         return Ran(dict(zip(names(), outputs, strict=True)), label(runner), shapes)
-    cut = batch_axis(declared, tensors)
+    cut = batch_axis(declared, tensors, batch)
     total = len(tensors[cut[0]])
     sizes: list[int] = []
     parts: list[Arrays] = []

@@ -56,8 +56,9 @@ def test_the_types_are_shipped():
     assert (Path(bnexport.__file__).parent / "py.typed").exists()
 
 
-def test_the_reports_schema_is_shipped():
-    assert (Path(bnexport.__file__).parent / "report" / "schema.json").exists()
+@pytest.mark.parametrize("package", ["bench", "report"])
+def test_the_schemas_are_shipped(package):
+    assert (Path(bnexport.__file__).parent / package / "schema.json").exists()
 
 
 @in_tree

@@ -130,6 +130,21 @@ def test_the_outputs_are_written_by_name(mul, tmp_path):
         np.testing.assert_array_equal(stored["y"], X * np.float32([1, 2, 3]))
 
 
+def test_an_output_may_have_any_name(save, tmp_path):
+    text = MEAN.replace("float[1,3] y", "float[1,3] file").replace("{y =", "{file =")
+    run(save("mean.onnx", text), {"x": X}, tmp_path / "y.npz")
+    with np.load(tmp_path / "y.npz") as stored:
+        assert stored.files == ["file"]
+        np.testing.assert_allclose(stored["file"], X.mean(0, keepdims=True), rtol=1e-5)
+
+
+def test_a_frozen_batch_is_fed_as_often_as_it_takes(save):
+    frozen = save("frozen.onnx", MUL.replace("[N,", "[2,"))
+    ran = run(frozen, {"x": X[:4]}, batch=2)
+    assert ran.batches == (2, 2)
+    np.testing.assert_array_equal(ran.outputs["y"], X[:4] * np.float32([1, 2, 3]))
+
+
 def test_bfloat16_is_written_as_numpy_can_read_it(tmp_path):
     net = nn.Linear(3, 2).to(torch.bfloat16)
     ran = run(net, {"input": torch.ones(4, 3)}, tmp_path / "y.npz")

@@ -54,6 +54,7 @@ class OfEngine(OnStream, Opened):
         """As in `Contestant`; captures."""
         self._kept = self._runner.lay(inputs)
         self._enqueued = self._put
+        self.laid()
         with run_errors(f"{self.title} cannot run {self._what}"):
             self.run()
             if self.cuda_graph:

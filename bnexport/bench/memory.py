@@ -117,7 +117,10 @@ def _measured(spec: dict[str, Any], inputs: Arrays) -> Memory:
 
     if spec["runtime"].startswith("ort"):
         import onnxruntime  # noqa: F401 (its libraries are no part of what the model takes)
-    before, free = _resident("VmRSS"), _free()
+    free = (
+        _free()
+    )  # before the resident memory: asking makes the GPU's context, which is none of the model's
+    before = _resident("VmRSS")
     contestant = _made(spec)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)

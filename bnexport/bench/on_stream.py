@@ -20,9 +20,13 @@ class OnStream:
     def __init__(self) -> None:
         self.stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
-    def enqueue(self) -> None:
-        """Put one run on the stream."""
+    def enqueue(self) -> object:
+        """Put one run on the stream; what it gives there, where it gives something."""
         raise NotImplementedError
+
+    def laid(self) -> None:
+        """Wait for what was copied to the GPU: this stream does not wait for the one that copies."""
+        torch.cuda.synchronize()
 
     def run(self) -> None:
         """As in `Contestant`."""

@@ -99,6 +99,7 @@ class OnCuda(OnStream, _Onnx):
                 self._binding.bind_ortvalue_input(name, value)
             for output in self._session.get_outputs():
                 self._binding.bind_output(output.name, "cuda", 0)
+            self.laid()
             self.run()
 
     def enqueue(self) -> None:

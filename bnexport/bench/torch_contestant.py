@@ -78,6 +78,9 @@ class _Torch(Opened):
         with torch.inference_mode():
             return self._call(*self._inputs)
 
+    def _result(self) -> Any:
+        return self._once()
+
     def _first(self) -> None:
         if not self._compiled:
             self.run()
@@ -93,7 +96,7 @@ class _Torch(Opened):
     def outputs(self) -> Outputs:
         """As in `Contestant`; of the very callable that is timed."""
         with run_errors(self._says), torch.inference_mode():
-            named = self._plain.flattened(self._call(*self._inputs), self._inputs)
+            named = self._plain.flattened(self._result(), self._inputs)
             return dict(zip(self._plain.outputs, from_torch(named), strict=True))
 
 
@@ -146,11 +149,18 @@ class OnCuda(OnStream, _Torch):
         """As in `Contestant`; compiles, and captures."""
         with run_errors(self._says):
             self._prepared(inputs, "cuda")
+            self.laid()
             self._enqueued = self._once
             self._first()
             if self.cuda_graph:
                 self._enqueued = captured(self.stream, self._once)
 
-    def enqueue(self) -> None:
+    def enqueue(self) -> object:
         """As in `OnStream`."""
-        self._enqueued()
+        return self._enqueued()
+
+    def _result(self) -> Any:
+        with torch.cuda.stream(self.stream):
+            result = self._enqueued()
+        self.stream.synchronize()
+        return result

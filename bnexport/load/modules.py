@@ -187,9 +187,13 @@ def _point_at_weights(
 
 
 def _torch_setstate(rebuild: Rebuild, cls: type[torch.nn.Module], where: str) -> Any:
-    """The ``__setstate__`` that the class inherits from torch; one of the user's own is never run."""
+    """The ``__setstate__`` that the class inherits from torch; one of the user's own is never run.
+
+    Once something was compiled, `torch.nn.Module` itself has one of Dynamo's, which calls what was there before.
+    """
     found = inspect.getattr_static(cls, "__setstate__")
-    if not getattr(found, "__module__", "").startswith("torch.nn.modules."):
+    inherited = found is inspect.getattr_static(torch.nn.Module, "__setstate__")
+    if not inherited and not getattr(found, "__module__", "").startswith("torch.nn.modules."):
         name = f"{cls.__module__}.{cls.__qualname__}"
         rebuild.refuse(where, f"{name} has a __setstate__ of its own, which is not run", _ARCH)
     return found

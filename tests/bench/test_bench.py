@@ -1,6 +1,8 @@
 """Whole benchmarks of small models; of no time is anything asserted but that it is one."""
 
 import json
+import os
+import shutil
 
 import pytest
 import torch
@@ -97,6 +99,9 @@ def test_an_architecture_is_for_the_weights_among_the_files(tmp_path, one):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not shutil.which(os.environ.get("CXX", "g++")), reason="torch.compile needs a C++ compiler"
+)
 def test_compiled_beside_eager():
     net = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
     found = bench(net, runtimes=("torch", "torch-compile"), batch=(2, 3), **QUICK)

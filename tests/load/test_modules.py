@@ -187,6 +187,18 @@ def test_a_wrapper_inside_is_peeled_too(saved, trained):
     assert loaded.notes == ("unwrapped DataParallel at model.0",)
 
 
+def test_a_module_is_read_after_something_was_compiled(monkeypatch, saved, trained):
+    # The first compilation puts one of Dynamo's in the place of torch's own.
+    own = nn.Module.__setstate__
+
+    def patched_setstate(self, state):
+        own(self, state)
+
+    patched_setstate.__module__ = "torch._dynamo.mutation_guard"
+    monkeypatch.setattr(nn.Module, "__setstate__", patched_setstate)
+    same(load(saved(trained)).model, trained, 2, 3, 8, 8)
+
+
 def test_attributes_that_older_versions_lack_are_supplied(saved):
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.GELU(), nn.LSTM(2, 2))
     del model[0].__dict__["padding_mode"]

@@ -227,6 +227,28 @@ def test_inputs_and_outputs_are_matched_by_name_in_the_sidecars_order(path, fake
     assert made.calls == [("shape", "b"), ("shape", "a"), "infer"]
 
 
+def test_what_is_laid_once_runs_again_and_again(path, fake):
+    made = fake()
+    b, a = arrays()
+    with EngineRunner(path) as runner:
+        fed, (total, _) = runner.lay((b, a))
+        for _ in range(2):
+            total.zero_()
+            runner.enqueue(7)
+            np.testing.assert_allclose(total.numpy(), b + a.astype(np.float16), rtol=1e-6)
+        assert [tensor.dtype for tensor in fed] == [torch.float32, torch.float16]
+    assert made.calls == [("shape", "b"), ("shape", "a"), "infer"]
+
+
+def test_a_failure_of_what_was_laid_is_said(path, fake):
+    fake(runs=False)
+    with EngineRunner(path) as runner:
+        kept = runner.lay(arrays())
+        with pytest.raises(RunFailed, match="gave no reason"):
+            runner.enqueue(7)
+        assert kept
+
+
 def test_it_can_be_entered_again(path, fake):
     fake()
     runner = EngineRunner(path)
