@@ -45,6 +45,6 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    value: object = vars(importlib.import_module(f"{__name__}.{_HOME[name]}"))[name]
     globals()[name] = value
     return value

@@ -98,7 +98,7 @@ class EngineStore:
             shutil.rmtree(staged, ignore_errors=True)
 
     def _prune(self) -> None:
-        entries = sorted(self._entries(), key=lambda entry: entry.stat().st_mtime, reverse=True)
+        entries = sorted(self._entries(), key=_used, reverse=True)
         total = 0
         for entry in entries:
             total += sum(file.stat().st_size for file in entry.iterdir())
@@ -109,6 +109,10 @@ class EngineStore:
         return (each for each in self._folder.iterdir() if each.is_dir() and each.name[0] != ".")
 
 
+def _used(entry: Path) -> float:
+    return entry.stat().st_mtime
+
+
 def _info(facts: dict[str, Any]) -> EngineInfo:
     """From JSON, which has lists for tuples."""
     plain = {name: _tuples(value) for name, value in facts.items()}
@@ -117,7 +121,7 @@ def _info(facts: dict[str, Any]) -> EngineInfo:
     return EngineInfo(**plain)
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> Any:
     if isinstance(value, list):
         return tuple(_tuples(each) for each in value)
     if isinstance(value, dict):
