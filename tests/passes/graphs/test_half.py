@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+import random_operators  # noqa: F401 - lists the operators
+from fuzz import SHAPES
 from graph_text import HEAD, feeds, graph, run
+from random_graphs import Sketch
 
+from bnexport.parity.rounded import RoundedRunner
 from bnexport.passes.graphs.half import LowerPrecision, Single
 
 HALF, BRAIN = ir.DataType.FLOAT16, ir.DataType.BFLOAT16
@@ -204,3 +210,31 @@ def test_names_never_collide():
     names = [value.name for node in model.graph for value in node.outputs]
     assert len(names) == len(set(names))
     assert "x_float16_1" in names
+
+
+def sketch(seed: int) -> ir.Model:
+    source = random.Random(seed)
+    drawn = Sketch(source, np.float32)
+    drawn.input(*SHAPES[source.randrange(len(SHAPES))])
+    drawn.grow(source.randrange(3, 13))
+    return ir.from_proto(onnx.shape_inference.infer_shapes(drawn.model()))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_graphs_are_right_to_half_precision_whatever_stays(seed):
+    exact, model = sketch(seed), sketch(seed)
+    if not exact.graph.outputs:
+        pytest.skip("this one has no output")
+    choose = random.Random(seed)
+    names = [node.outputs[0].name for node in model.graph]
+    stays = {name for name in names if choose.random() < 0.3} if seed % 2 else set()
+    lowered(model, stays=" ".join(stays))
+    inputs = feeds(exact, 2, seed)
+    with RoundedRunner(ir.to_proto(model).SerializeToString()) as runner:
+        rounded = runner.run(tuple(inputs.values()))
+    for got, values, right in zip(run(model, inputs), rounded, run(exact, inputs), strict=True):
+        assert got.dtype == values.dtype == right.dtype
+        if right.dtype == np.float32:
+            norm = np.linalg.norm(right)
+            assert np.linalg.norm(got - right) <= 0.05 * norm
+            assert np.linalg.norm(values - right) <= 0.05 * norm
