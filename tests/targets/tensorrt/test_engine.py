@@ -123,6 +123,20 @@ def test_an_engine_that_changed_is_refused(path, monkeypatch):
         pass
 
 
+def test_an_engine_that_was_cut_off_says_so_also_without_a_gpu(path):
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Refused, match="it was cut off: 3 of 4 bytes are there"), EngineRunner(path):
+        pass
+
+
+def test_a_static_engine_says_its_batch(tmp_path):
+    path = tmp_path / "s.engine"
+    path.write_bytes(b"vtrt")
+    fixed = (TensorInfo("b", "float32", (4, 3)), TensorInfo("a", "float16", (4, 3)))
+    write_sidecar(path, replace(INFO, static=True, inputs=fixed))
+    assert EngineRunner(path).fixed_batch == 4
+
+
 def test_without_a_gpu_it_is_not_opened(path, monkeypatch):
     here(monkeypatch, "no CUDA device")
     with pytest.raises(MissingRuntime, match="no CUDA device"), EngineRunner(path):
