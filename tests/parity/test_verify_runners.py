@@ -541,3 +541,29 @@ def test_an_onnx_file_is_held_against_itself_as_given(onnx_of: Build, examples: 
     assert "as given" in good.reference
     bad = OnnxRunner(onnx_of(v=lambda v: v * 1.01))
     assert not verify_runners(given, [bad], examples, output_names=NAMES).ok
+
+
+def test_a_runtime_of_one_batch_by_choice_is_run_at_that_alone(
+    net: Plain, examples: Examples
+) -> None:
+    seen = []
+
+    def note(inputs: Arrays) -> Arrays:
+        seen.append(len(inputs[0]))
+        return TorchRunner(net).run(inputs)
+
+    runner = Scripted(note)
+    runner.fixed_batch = 1
+    parity = verify(net, [runner], examples, batches=(1, 4))
+    assert parity.ok, details(parity)
+    assert set(seen) == {1}
+    assert {c.batch for c in parity.checks if c.runtime.startswith("Scripted")} == {1}
+
+
+def test_a_runtime_of_a_batch_that_was_not_asked_for_is_run_at_those_that_were(
+    net: Plain, examples: Examples
+) -> None:
+    runner = tampered(net, lambda outputs: outputs)
+    runner.fixed_batch = 16
+    parity = verify(net, [runner], examples, batches=(1, 4))
+    assert {c.batch for c in parity.checks if c.runtime.startswith("Scripted")} == {1, 4}
