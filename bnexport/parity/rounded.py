@@ -160,7 +160,7 @@ def _retype(node: ir.Node) -> None:
     """What makes a half by its attribute makes a float32 now, which is rounded behind it."""
     if node.outputs[0].dtype != ir.DataType.FLOAT:
         return
-    for name in ("to", "dtype"):
+    for name in ("to", "dtype", "output_datatype"):
         given = node.attributes.get(name)
         if given is not None and given.type == ir.AttributeType.INT and given.as_int() in _HALVES:
             node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT.value)

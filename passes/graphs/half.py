@@ -181,16 +181,14 @@ def _is_boundary(node: ir.Node) -> bool:
 
 def _retype(node: ir.Node, dtype: ir.DataType) -> None:
     """Where an attribute says what comes out."""
-    if node.op_type in ("Cast", "SequenceEmpty"):
-        node.attributes["to"] = ir.AttrInt64("to", dtype.value)
-    elif "dtype" in node.attributes:
-        node.attributes["dtype"] = ir.AttrInt64("dtype", dtype.value)
+    name = "to" if node.op_type == "Cast" else "dtype"
+    if name in node.attributes:
+        node.attributes[name] = ir.AttrInt64(name, dtype.value)
     elif node.op_type == "ConstantOfShape":
         given = node.attributes.get("value")
         number = given.as_tensor().numpy() if given is not None else np.zeros(1, np.float32)
-        node.attributes["value"] = ir.AttrTensor(
-            "value", ir.tensor(number.astype(dtype.numpy()), dtype)
-        )
+        tensor = ir.tensor(number.astype(dtype.numpy()), dtype)
+        node.attributes["value"] = ir.AttrTensor("value", tensor)
 
 
 def _suffix(dtype: ir.DataType | None) -> str:

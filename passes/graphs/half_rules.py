@@ -21,6 +21,9 @@ TITLES = {ir.DataType.FLOAT16: "float16", ir.DataType.BFLOAT16: "bfloat16"}
 _LOSES = {ir.DataType.FLOAT16: 2.0**-10, ir.DataType.BFLOAT16: 2.0**-7}
 _LOSES_ALONE = 0.1
 
+# They read no numbers that could be of half precision, and runtimes rarely make such.
+_MAKERS = ("RandomNormal", "RandomUniform", "BlackmanWindow", "HammingWindow", "HannWindow")
+
 _WHOLE = (ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32, ir.DataType.UINT64)
 
 
@@ -47,6 +50,8 @@ def obstacle(node: ir.Node, dtype: ir.DataType) -> str:
         return "a BatchNorm that could not be folded"
     if any(a.type in _GRAPHS for a in node.attributes.values()):
         return "it has a subgraph"
+    if node.op_type in _MAKERS:
+        return "it reads nothing that is of half precision"
     if node.op_type == "Cast" and node.inputs[0] is not None and node.inputs[0].dtype in _WHOLE:
         return "it makes numbers of counts, which half precision rounds"
     for index in sorted(slots(node, dtype).inputs):

@@ -238,3 +238,29 @@ def test_random_graphs_are_right_to_half_precision_whatever_stays(seed):
             norm = np.linalg.norm(right)
             assert np.linalg.norm(got - right) <= 0.05 * norm
             assert np.linalg.norm(values - right) <= 0.05 * norm
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y = RandomNormal <shape = [2, 3]> ()",
+        "y = RandomUniform <dtype = 1, shape = [2, 3]> ()",
+        "a = Shape (x)  y = ConstantOfShape (a)",
+        "y = RandomNormalLike (x)",
+        "y = EyeLike <dtype = 1> (x)",
+        "y = CastLike (x, k)",
+        "a = Size (x)  y = HannWindow (a)",
+    ],
+)
+def test_what_says_its_type_by_an_attribute_or_by_none(text):
+    model = graph(
+        f"(float[N,3] x) => (float[A,3] y) {{ {text} }}".replace(
+            "[A,3] y", "[A] y" if "Hann" in text else "[A,3] y"
+        ),
+        k=(1,),
+    )
+    lowered(model)
+    inputs = feeds(model, 2)
+    assert run(model, inputs)[0].dtype == np.float32
+    with RoundedRunner(ir.to_proto(model).SerializeToString()) as runner:
+        assert runner.run(tuple(inputs.values()))[0].dtype == np.float32
