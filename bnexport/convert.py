@@ -174,8 +174,8 @@ def convert(
         external_data: Whether weights go into a file of their own; None: over 2 GB.
         sm: Compute capabilities to build a TensorRT-RTX engine for: 89 is sm_89.
         tf32: Whether TensorRT may use TF32.
-        engine: Whatever else TensorRT can be told: profiles, flags, caches. Its batch, ``sm`` and ``tf32`` are
-            those given here.
+        engine: Whatever else TensorRT can be told: profiles, flags, caches. Its ``batch`` is that given here, and
+            so are ``sm`` and ``tf32`` where they are.
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
@@ -226,9 +226,7 @@ def convert(
         sample = Sample(subject.reference, subject.examples, subject.outputs)
         lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
         stem = staging.folder / stem_of(destination, targets[0])
-        building = replace(
-            engine or EngineOptions(), batch=_profile(batches), sm=tuple(sm), tf32=tf32
-        )
+        building = _building(engine or EngineOptions(), batches, sm, tf32)
         with stage(timer, "build"):
             built = build(
                 lowered.model, subject, targets, stem, building, external_data, force, timer
@@ -240,7 +238,7 @@ def convert(
                 batches,
                 atol=atol,
                 rtol=rtol,
-                tf32=tf32,
+                tf32=building.tf32,
                 mixes_batch=mixes_batch,
                 runtimes=served,
                 precision=lowered.precision,
@@ -252,8 +250,8 @@ def convert(
             "io_half": io_half,
             "opset": rewritten.model.opset_imports.get(""),
             "external_data": external_data,
-            "sm": sm,
-            "tf32": tf32,
+            "sm": building.sm,
+            "tf32": building.tf32,
             "engine": asdict(building) if {"trt", "trt-rtx"} & set(targets) else None,
             "atol": atol,
             "rtol": rtol,
@@ -295,6 +293,15 @@ def _served(runtimes: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
         why = f"{', '.join(targets)} is not served by ONNX Runtime"
         raise UsageError("runtimes are chosen for an ONNX file", why, "Leave them out")
     return check_runtimes(runtimes)
+
+
+def _building(
+    engine: EngineOptions, batches: Sequence[int], sm: Sequence[int], tf32: bool
+) -> EngineOptions:
+    """What is said here comes before what the options say."""
+    return replace(
+        engine, batch=_profile(batches), sm=tuple(sm) or engine.sm, tf32=tf32 or engine.tf32
+    )
 
 
 def _profile(batches: Sequence[int]) -> tuple[int, int, int]:

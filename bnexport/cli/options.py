@@ -173,6 +173,8 @@ def engine_options(command: Decorated) -> Decorated:
         ),
         click.option(
             "--optimisation-level",
+            "--optimization-level",
+            "optimisation_level",
             type=click.IntRange(0, 5),
             metavar="0-5",
             help="How long TensorRT searches for fast kernels.  [default: its own]",

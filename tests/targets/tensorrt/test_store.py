@@ -130,3 +130,15 @@ def test_a_conversion_takes_it_and_force_does_not(rtx, write, tmp_path, monkeypa
     converted("c.engine", force=True)
     converted("d.engine", engine=EngineOptions(keep_engines=False))
     assert len(built) == 2
+
+
+def test_what_the_call_says_comes_before_what_the_options_say(rtx, write, tmp_path):
+    def converted(out, **options):
+        done = bnexport.convert(write(), tmp_path / out, target="trt-rtx", **options)
+        return json.loads((tmp_path / f"{out}.json").read_text()), done.document["options"]
+
+    ampere = EngineOptions(sm=(86,), tf32=True)
+    sidecar, told = converted("a.engine", engine=ampere)
+    assert (sidecar["targets"], sidecar["precision"]) == (["sm_86"], "tf32")
+    assert (told["sm"], told["tf32"]) == ([86], True)
+    assert converted("b.engine", engine=ampere, sm=[89])[0]["targets"] == ["sm_89"]
