@@ -113,6 +113,8 @@ class _Lowering:
         for value in self._graph.inputs:
             if is_single(value):
                 value.type = ir.TensorType(self._dtype)
+                if value.const_value is not None:  # its default
+                    value.const_value = self._rounded(value.const_value, value.name or "")
 
     def run(self) -> None:
         """Give every output of the plan the type, and every reader what it reads."""
@@ -148,17 +150,19 @@ class _Lowering:
 
     def _twin(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         name = self._names.fresh(f"{value.name}_{_suffix(dtype)}")
-        if is_constant(value) and value.const_value is not None:
-            return self._constant(value, dtype, name)
+        if dtype == self._dtype and is_constant(value) and value.const_value is not None:
+            return self._constant(value, self._rounded(value.const_value, name))
         return self._cast(value, dtype, name)
 
-    def _constant(self, value: ir.Value, dtype: ir.DataType, name: str) -> ir.Value:
-        exact = value.const_value.numpy() if value.const_value is not None else np.empty(0)
-        with np.errstate(over="ignore", under="ignore"):
-            tensor = ir.tensor(exact.astype(dtype.numpy()), dtype, name)
-        twin = ir.Value(name=name, shape=value.shape, type=ir.TensorType(dtype), const_value=tensor)
+    def _constant(self, value: ir.Value, tensor: ir.TensorProtocol) -> ir.Value:
+        kind = ir.TensorType(tensor.dtype)
+        twin = ir.Value(name=tensor.name, shape=value.shape, type=kind, const_value=tensor)
         self._graph.register_initializer(twin)
         return twin
+
+    def _rounded(self, tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
+        with np.errstate(over="ignore", under="ignore"):
+            return ir.tensor(tensor.numpy().astype(self._dtype.numpy()), self._dtype, name)
 
     def _cast(self, value: ir.Value, dtype: ir.DataType, name: str) -> ir.Value:
         producer = value.producer()

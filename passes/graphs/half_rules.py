@@ -48,6 +48,8 @@ def obstacle(node: ir.Node, dtype: ir.DataType) -> str:
         return f"{node.domain} is not ONNX's own"
     if node.op_type == "BatchNormalization":
         return "a BatchNorm that could not be folded"
+    if not all(map(_is_tensor, (*node.inputs, *node.outputs))):
+        return "it is of a sequence, or of what may be absent"
     if any(a.type in _GRAPHS for a in node.attributes.values()):
         return "it has a subgraph"
     if node.op_type in _MAKERS:
@@ -61,6 +63,12 @@ def obstacle(node: ir.Node, dtype: ir.DataType) -> str:
 
 
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+# The mean and the deviation that a LayerNormalization gives are float32 whatever it normalises.
+_STASHED = {"LayerNormalization": {1, 2}}
+
+
+def _is_tensor(value: ir.Value | None) -> bool:
+    return value is None or value.type is None or isinstance(value.type, ir.TensorType)
 
 
 def slots(node: ir.Node, dtype: ir.DataType) -> Slots:
@@ -73,7 +81,8 @@ def slots(node: ir.Node, dtype: ir.DataType) -> Slots:
         for each in schema.type_constraints
         if f"tensor({TITLES[dtype]})" in each.allowed_type_strs
     }
-    return Slots(_free(node.inputs, schema.inputs, free), _free(node.outputs, schema.outputs, free))
+    outputs = _free(node.outputs, schema.outputs, free) - _STASHED.get(node.op_type, set())
+    return Slots(_free(node.inputs, schema.inputs, free), outputs)
 
 
 def _free(
