@@ -29,7 +29,8 @@ _LARGEST = 65504.0
 # Examples are no promise: what comes within this factor of the end of float16 stays in float32.
 _HEADROOM = 2.0
 _SEEDS = 3
-_BATCH = 2
+# Of fewer samples rounding is luck: models/audio1d.py has a yardstick too short by a fifth on two, and none on four.
+_BATCH = 4
 _MOST_TRIALS = 64
 
 
