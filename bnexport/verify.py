@@ -108,14 +108,24 @@ def _add_half(
 ) -> None:
     """With every value rounded as the file says; and in ONNX Runtime as it is, where it has the kernels."""
     plain = OnnxRunner(artifact.path, outputs=subject.outputs, precision=precision.dtype)
-    try:
-        with plain:
-            runners.append(plain)
-    except RunFailed as failure:
-        skipped.append(Skipped(label(plain), failure.why))
+    if precision.io == "bfloat16":
+        skipped.append(Skipped(label(plain), "NumPy has no bfloat16 to feed it"))
+    elif reason := _refusal(plain):
+        skipped.append(Skipped(label(plain), reason))
+    else:
+        runners.append(plain)
     runners.append(RoundedRunner(artifact.path, precision=precision.dtype, outputs=subject.outputs))
     if torch.cuda.is_available():
         _add_cuda(artifact, subject, runners, skipped, precision.dtype)
+
+
+def _refusal(runner: Runner) -> str:
+    """Why it does not open; empty where it does."""
+    try:
+        with runner:
+            return ""
+    except RunFailed as failure:
+        return failure.why
 
 
 def _add_engine(

@@ -90,7 +90,8 @@ def _rounding(model: ir.Model) -> bytes:
 def spelt_out(model: ir.Model) -> ir.Model:
     """The model in float32, every half-precision value cast there and back where it is made.
 
-    The model is used up. Its inputs and outputs keep their names and types.
+    The model is used up. Its inputs and outputs keep their names, and their types but for bfloat16, which NumPy has
+    not: those become float32, rounded.
     """
     InferShapes()(model)
     graph, names = model.graph, Names(model.graph)
@@ -117,14 +118,22 @@ def _widen(value: ir.Value) -> None:
 
 
 def _read_widened(graph: ir.Graph, value: ir.Value, names: Names) -> None:
-    """A graph input keeps its type: who reads it reads a cast."""
+    """Who reads a graph input reads it as float32, rounded."""
+    first = next(iter(graph))
+    if value.dtype == ir.DataType.BFLOAT16:
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+        half = _cast(value, ir.DataType.BFLOAT16, names)
+        wide = _cast(half.outputs[0], ir.DataType.FLOAT, names)
+        graph.insert_before(first, [half, wide])
+        _hand_over(value, wide.outputs[0], half)
+        return
     wide = _cast(value, ir.DataType.FLOAT, names)
-    graph.insert_before(next(iter(graph)), wide)
+    graph.insert_before(first, wide)
     _hand_over(value, wide.outputs[0], wide)
 
 
 def _round(graph: ir.Graph, value: ir.Value, names: Names) -> None:
-    """``value`` becomes float32; who reads it reads it rounded, the graph's output is the half itself."""
+    """``value`` becomes float32; who reads it reads it rounded, and the graph's output is rounded, too."""
     node, dtype = value.producer(), value.dtype
     if node is None or dtype is None:
         return
@@ -133,10 +142,11 @@ def _round(graph: ir.Graph, value: ir.Value, names: Names) -> None:
     wide = _cast(half.outputs[0], ir.DataType.FLOAT, names)
     graph.insert_after(node, [half, wide])
     _hand_over(value, wide.outputs[0], half)
+    rounded = wide.outputs[0] if dtype == ir.DataType.BFLOAT16 else half.outputs[0]
     for index, output in enumerate(graph.outputs):
         if output is value:
-            half.outputs[0].name, value.name = value.name, names.fresh(f"{value.name}_exact")
-            graph.outputs[index] = half.outputs[0]
+            rounded.name, value.name = value.name, names.fresh(f"{value.name}_exact")
+            graph.outputs[index] = rounded
 
 
 def _hand_over(value: ir.Value, other: ir.Value, maker: ir.Node) -> None:

@@ -127,14 +127,19 @@ def _lowered(
     done = LowerPrecision(dtype, stays.reason, record=singles.append, io=io_half)(model)
     _check_opset(model, dtype, singles)
     if not done.modified:
-        what, why = (
-            f"nothing of the model can be {TITLES[dtype]}",
-            "no operator computes in float32",
-        )
-        raise ExportError(what, why, "Leave --precision out")
+        what = f"nothing of the model can be {TITLES[dtype]}"
+        raise ExportError(what, _why(singles), "Leave --precision out")
     half = sum(any(value.dtype == dtype for value in node.outputs) for node in model.graph)
     io = TITLES[dtype] if io_half else "float32"
     return Lowered(model, Precision(asked, TITLES[dtype], io, half, tuple(singles), stays.trials))
+
+
+def _why(singles: Sequence[Single]) -> str:
+    if not singles:
+        return "no operator computes in float32"
+    first, more = singles[0], len(singles) - 1
+    others = f", and {more} more" if more else ""
+    return f"{first.module or first.value} ({first.operator}): {first.reason}{others}"
 
 
 def _check_opset(model: ir.Model, dtype: ir.DataType, singles: Sequence[Single]) -> None:

@@ -91,17 +91,20 @@ def find_stays(model: ir.Model, dtype: ir.DataType, sample: Sample, observe: Obs
     if weight_bytes(model) > LARGEST_BYTES:
         why = "the layers are tried in memory, and the model has more than 1 GiB of weights"
         raise ExportError("--precision mixed", why, "Use --precision fp16")
-    reasons = _by_range(model, largest(ir.to_proto(model), sample.batches(), sample.names))
+    ranges = _by_range(model, largest(ir.to_proto(model), sample.batches(), sample.names))
     open_ = [
         node.outputs[0].name or ""
         for node in model.graph
         if any(map(is_single, (*node.inputs, *node.outputs))) and not obstacle(node, dtype)
     ]
     search = _search(model, dtype, sample, open_, observe)
-    search.run([name for name in open_ if name not in reasons])
-    for name, ratio in search.stays.items():
-        reasons[name] = _sentence(ratio, dtype)
-    return Stays(reasons, search.trials)
+    search.run([name for name in open_ if name not in ranges.forced | ranges.doubtful])
+    search.run([name for name in open_ if name in ranges.doubtful])
+    found = {
+        name: ranges.doubtful.get(name) or _sentence(ratio, dtype)
+        for name, ratio in search.stays.items()
+    }
+    return Stays(ranges.forced | found, search.trials)
 
 
 def _search(
@@ -125,20 +128,34 @@ def _search(
     return Search(ratio, _MOST_TRIALS)
 
 
-def _by_range(model: ir.Model, peaks: dict[str, float]) -> dict[str, str]:
-    """Who makes a value that float16 has not, and who reads one."""
-    reasons: dict[str, str] = {}
+@dataclass(frozen=True)
+class _Ranges:
+    """What the range of the values says of the nodes, by the name of a node's first output.
+
+    Attributes:
+        forced: Who makes a value that float16 has not, or hardly has, and who reads one that it hardly has.
+        doubtful: Who reads one that it has not. An infinity may be as good: a Softmax reads a mask of -1e9.
+    """
+
+    forced: dict[str, str]
+    doubtful: dict[str, str]
+
+
+def _by_range(model: ir.Model, peaks: dict[str, float]) -> _Ranges:
+    ranges = _Ranges({}, {})
     for node in model.graph:
         for value in node.outputs:
             peak = peaks.get(value.name or "", 0.0)
             if peak * _HEADROOM < _LARGEST:
                 continue
-            makes = f"its output reaches {peak:.1e}; float16 ends at 65,504"
-            reasons[node.outputs[0].name or ""] = makes
+            reaches = f"reaches {peak:.1e}; float16 ends at 65,504"
+            ranges.forced[node.outputs[0].name or ""] = f"its output {reaches}"
+            side = ranges.forced if peak <= _LARGEST else ranges.doubtful
             for reader, _ in readers(value):
-                reads = f"it reads what reaches {peak:.1e}; float16 ends at 65,504"
-                reasons.setdefault(reader.outputs[0].name or "", reads)
-    return reasons
+                side.setdefault(reader.outputs[0].name or "", f"it reads what {reaches}")
+    for name in ranges.forced:
+        ranges.doubtful.pop(name, None)
+    return ranges
 
 
 def _sentence(ratio: float | None, dtype: ir.DataType) -> str:

@@ -114,6 +114,41 @@ def test_mixed_finds_what_loses_accuracy_though_nothing_overflows(files, tmp_pat
     assert "off by" in found["stays"][0]["reason"]
 
 
+def onnx_file(path: Path, text: str) -> Path:
+    onnx.save(onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 22]> g {text}'), path)
+    return path
+
+
+def test_a_mask_may_be_infinite(tmp_path):
+    text = """(float[N,4] x) => (float[N,4] y) { m = Constant <value = float[4] {0, -1e9, 0, 0}> ()
+        a = Add (x, m)  y = Softmax <axis = 1> (a) }"""
+    path = onnx_file(tmp_path / "m.onnx", text)
+    for precision in ("fp16", "mixed"):
+        found = lowered(path, tmp_path / "o.onnx", precision)["precision"]
+        assert [each["operator"] for each in found["stays"]] == ["Add"]
+
+
+def test_where_nothing_can_be_lowered_the_reason_is_told(tmp_path):
+    text = """(float[N,4] x) => (float[N,4] y) {
+        m = Constant <value = float {1e9}> ()  y = Mul (x, m) }"""
+    path = onnx_file(tmp_path / "m.onnx", text)
+    with pytest.raises(ExportError, match=r"y \(Mul\): a constant of it reaches 1.0e\+09"):
+        lowered(path, tmp_path / "o.onnx", "fp16")
+    path = onnx_file(tmp_path / "i.onnx", "(int64[N,4] x) => (int64[N,4] y) { y = Add (x, x) }")
+    with pytest.raises(ExportError, match="no operator computes in float32"):
+        lowered(path, tmp_path / "o.onnx", "mixed")
+
+
+@pytest.mark.parametrize("name", ["small", "two"])
+def test_bfloat16_inputs_and_outputs_are_judged_too(files, tmp_path, name):
+    done = lowered(files / f"{name}.onnx", tmp_path / "m.onnx", "bf16", io_half=True)
+    assert done["ok"]
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    types = {v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
+    assert types == {onnx.TensorProto.BFLOAT16}
+    assert any("NumPy has no bfloat16" in each["reason"] for each in done["parity"]["skipped"])
+
+
 def test_a_healthy_network_is_float16_throughout_in_one_trial(files, tmp_path):
     found = lowered(files / "small.onnx", tmp_path / "m.onnx", "mixed")["precision"]
     assert (found["trials"], found["stays"]) == (1, [])
