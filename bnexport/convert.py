@@ -198,6 +198,7 @@ def convert(
     request = request_of(model, locals())
     targets = parse_targets(target)
     check_precision(precision, io_half, targets)
+    _check_engine(engine, targets)
     batches, served = _batches(batch), _served(runtimes, targets)
     timer = Timer(observe)
     if not force and request is not None:
@@ -293,6 +294,15 @@ def _served(runtimes: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
         why = f"{', '.join(targets)} is not served by ONNX Runtime"
         raise UsageError("runtimes are chosen for an ONNX file", why, "Leave them out")
     return check_runtimes(runtimes)
+
+
+def _check_engine(engine: EngineOptions | None, targets: Sequence[str]) -> None:
+    """What is said of an engine where none is built would be lost without a word."""
+    if engine not in (None, EngineOptions()) and not {"trt", "trt-rtx"} & set(targets):
+        why = f"{', '.join(targets)} is none"
+        raise UsageError(
+            "options of an engine are given", why, "Add --target trt, or leave them out"
+        )
 
 
 def _building(

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 import bnexport
+from bnexport.errors import UsageError
 from bnexport.targets.cuda import Gpu
 from bnexport.targets.tensorrt import EngineOptions, Flavour, build_engine, store
 from bnexport.targets.tensorrt.options import choose_targets
@@ -142,3 +143,9 @@ def test_what_the_call_says_comes_before_what_the_options_say(rtx, write, tmp_pa
     assert (sidecar["targets"], sidecar["precision"]) == (["sm_86"], "tf32")
     assert (told["sm"], told["tf32"]) == ([86], True)
     assert converted("b.engine", engine=ampere, sm=[89])[0]["targets"] == ["sm_89"]
+
+
+def test_options_of_an_engine_need_one(write, tmp_path):
+    with pytest.raises(UsageError, match="--target trt"):
+        bnexport.convert(write(), tmp_path / "m.onnx", engine=EngineOptions(static=True))
+    assert bnexport.convert(write(), tmp_path / "n.onnx", engine=EngineOptions()).ok
