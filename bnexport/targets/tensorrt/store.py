@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 # Rises when the builder makes other engines of the same graph and options.
 _BUILDER = 1
 _LARGEST = 20 << 30
+_DAY = 24 * 3600
 _ENGINE, _FACTS = "engine", "engine.json"
 
 
@@ -98,6 +100,9 @@ class EngineStore:
             shutil.rmtree(staged, ignore_errors=True)
 
     def _prune(self) -> None:
+        for left in self._folder.glob(".*"):  # by a process that was killed
+            if time.time() - _used(left) > _DAY:
+                shutil.rmtree(left, ignore_errors=True)
         entries = sorted(self._entries(), key=_used, reverse=True)
         total = 0
         for entry in entries:

@@ -104,6 +104,17 @@ def test_the_longest_unused_goes_first(rtx, built, tmp_path):
     assert {each.name for each in (tmp_path / "store").iterdir()} == {"c", "d"}
 
 
+def test_what_a_killed_build_left_goes_after_a_day(rtx, built, tmp_path):
+    _, path, info = built
+    for name, age in ((".old", 2 * 24 * 3600), (".new", 60)):
+        folder = tmp_path / "store" / name
+        folder.mkdir(parents=True)
+        then = folder.stat().st_mtime - age
+        os.utime(folder, (then, then))
+    EngineStore(tmp_path / "store").keep("a", path, info)
+    assert {each.name for each in (tmp_path / "store").iterdir()} == {"a", ".new"}
+
+
 def test_a_folder_that_cannot_be_written_costs_nothing(rtx, built, tmp_path):
     _, path, info = built
     (tmp_path / "file").write_text("no folder")
