@@ -49,9 +49,10 @@ class Preparation:
     def __call__(self, image: Image) -> np.ndarray:
         """The input, float32."""
         image = image.convert("L" if self.channels == 1 else "RGB")
-        values = np.asarray(self._fitted(image), dtype=np.float32) / 255.0
+        values = np.array(self._fitted(image), dtype=np.float32) / np.float32(255)
         values = values.reshape(*self.size, self.channels)
-        values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        values -= np.array(self.mean, np.float32)
+        values /= np.array(self.std, np.float32)
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
     def _fitted(self, image: Image) -> Image:

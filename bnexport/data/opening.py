@@ -96,9 +96,9 @@ def _made(source: str, module: nn.Module, options: DataOptions) -> Batches:
         why = f"it returned a {type(first[0]).__name__}, which yields no batches"
         raise UsageError(f"data {source}", why, "Return a DataLoader or a generator of batches")
 
-    def start() -> Iterable[Any]:
+    def start() -> Iterator[Any]:
         made: Any = first.pop() if first else call_factory("--data", source)
-        return iter(made)
+        yield from made
 
     return Batches(source, start, module, limit=options.limit)
 
