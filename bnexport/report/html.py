@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any
 
 from bnexport.report.charts import curve, spread
-from bnexport.report.html_style import STYLE
+from bnexport.report.html_parts import document, folded, pairs, section, sentence_of, table
 from bnexport.report.markup import Markup, join, tag, text
 from bnexport.report.reading import (
     about,
@@ -35,7 +34,6 @@ __all__ = ["page"]
 
 Document = dict[str, Any]
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 FATES = ("kept", "reduced", "merged", "absorbed", "unused")
 OPEN = ("kept", "reduced")
 # As in `parity.measure`, which cannot be imported without NumPy.
@@ -44,15 +42,6 @@ DECADES = (-6.0, 2.0)
 
 def page(report: Document) -> str:
     """The whole page."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", **{"http-equiv": "Content-Security-Policy", "content": POLICY}),
-        tag("title", f"{'passed' if report['ok'] else 'FAILED'}: {subject(report)}"),
-        tag("style", Markup(STYLE)),
-    )
     parts = (
         _head(report),
         _runs(report["parity"]),
@@ -64,7 +53,7 @@ def page(report: Document) -> str:
         _sizes(report),
         _about(report),
     )
-    return "<!DOCTYPE html>\n" + tag("html", head, tag("body", tag("main", *parts)), lang="en")
+    return document(f"{'passed' if report['ok'] else 'FAILED'}: {subject(report)}", *parts)
 
 
 def _head(report: Document) -> Markup:
@@ -81,10 +70,10 @@ def _head(report: Document) -> Markup:
 def _runs(parity: Document) -> Markup:
     made = runs(parity)
     if not made:
-        return _section("Agreement", tag("p", "Nothing was compared: no runtime gave an output."))
+        return section("Agreement", tag("p", "Nothing was compared: no runtime gave an output."))
     headers = ("runtime", "precision", "batch", "error", "limit", "of the limit", "independent", "")
-    table = _table(headers, [_run(run) for run in made])
-    return _section("Agreement", tag("p", _sentence(held_against(parity))), table)
+    listed = table(headers, [_run(run) for run in made])
+    return section("Agreement", tag("p", sentence_of(held_against(parity))), listed)
 
 
 def _run(run: Run) -> list[object]:
@@ -121,7 +110,7 @@ def _failures(parity: Document) -> Markup:
     if not failed:
         return join()
     found = [tag("p", tag("b", "It starts in "), _origin(parity))] if parity.get("located") else []
-    return _section("What failed", *found, *_curve(parity), tag("ul", *map(_failure, failed)))
+    return section("What failed", *found, *_curve(parity), tag("ul", *map(_failure, failed)))
 
 
 def _curve(parity: Document) -> list[Markup]:
@@ -132,7 +121,7 @@ def _curve(parity: Document) -> list[Markup]:
 
 def _spread(checks: Sequence[Check]) -> Markup:
     drawn = spread(checks, DECADES)
-    return join() if drawn is None else _section("How the errors are spread", drawn)
+    return join() if drawn is None else section("How the errors are spread", drawn)
 
 
 def _origin(parity: Document) -> Markup:
@@ -160,14 +149,14 @@ def _skipped(skipped: Sequence[Document]) -> Markup:
     if not skipped:
         return join()
     items = (tag("li", tag("b", each["runtime"]), f": {each['reason']}") for each in skipped)
-    return _section("Skipped", tag("ul", *items))
+    return section("Skipped", tag("ul", *items))
 
 
 def _ledger(rows: Sequence[Document]) -> Markup:
     if not rows:
         return join()
     by_fate = {fate: [row for row in rows if row["fate"] == fate] for fate in FATES}
-    return _section(f"BatchNorm: {len(rows)}", *(_fate(f, r) for f, r in by_fate.items() if r))
+    return section(f"BatchNorm: {len(rows)}", *(_fate(f, r) for f, r in by_fate.items() if r))
 
 
 def _fate(fate: str, rows: Sequence[Document]) -> Markup:
@@ -175,8 +164,8 @@ def _fate(fate: str, rows: Sequence[Document]) -> Markup:
         [tag("code", r["name"]), r["kind"], r["channels"] or "?", r["into"], r["reason"]]
         for r in rows
     ]
-    table = _table(("name", "kind", "channels", "into", "reason"), cells)
-    return tag("details", tag("summary", f"{len(rows)} {fate}"), table, open=fate in OPEN)
+    listed = table(("name", "kind", "channels", "into", "reason"), cells)
+    return tag("details", tag("summary", f"{len(rows)} {fate}"), listed, open=fate in OPEN)
 
 
 def _precision(report: Document) -> Markup:
@@ -184,10 +173,10 @@ def _precision(report: Document) -> Markup:
     if not told:
         return join()
     rows = [[tag("code", name), operator, reason] for name, operator, reason in singles(report)]
-    listed = _folded(
-        f"{len(rows)} in float32", _table(("layer or value", "operator", "reason"), rows)
+    listed = folded(
+        f"{len(rows)} in float32", table(("layer or value", "operator", "reason"), rows)
     )
-    return _section("Precision", tag("p", _sentence(told)), listed if rows else "")
+    return section("Precision", tag("p", sentence_of(told)), listed if rows else "")
 
 
 def _sizes(report: Document) -> Markup:
@@ -200,13 +189,13 @@ def _sizes(report: Document) -> Markup:
         [tag("code", file["path"]), file["role"], size(file["bytes"]), tag("code", file["sha256"])]
         for file in report["files"]
     ]
-    tables: list[Markup] = [_table(("", "size", "nodes"), sizes)]
+    tables: list[Markup] = [table(("", "size", "nodes"), sizes)]
     if not report["ok"]:
         tables.append(
             tag("p", "What fails is not published, or kept under another name on demand.")
         )
-    tables += [_table(("file", "role", "size", "sha256"), files)] if files else []
-    return _section("Sizes and files", *tables)
+    tables += [table(("file", "role", "size", "sha256"), files)] if files else []
+    return section("Sizes and files", *tables)
 
 
 def _about(report: Document) -> Markup:
@@ -221,15 +210,13 @@ def _about(report: Document) -> Markup:
         for run in report.get("passes", ())
     ]
     seconds = {stage: f"{taken:.1f}" for stage, taken in report.get("seconds", {}).items()}
-    return _section(
+    return section(
         "How it was made",
-        _pairs(facts(report)),
-        _folded("Options", _pairs(options.items())) if options else "",
-        _folded("Versions", _pairs(report["versions"].items())),
-        _folded("Seconds", _pairs(seconds.items())) if seconds else "",
-        _folded("Passes", _table(("pass", "changed", "nodes", "seconds"), passes))
-        if passes
-        else "",
+        pairs(facts(report)),
+        folded("Options", pairs(options.items())) if options else "",
+        folded("Versions", pairs(report["versions"].items())),
+        folded("Seconds", pairs(seconds.items())) if seconds else "",
+        folded("Passes", table(("pass", "changed", "nodes", "seconds"), passes)) if passes else "",
     )
 
 
@@ -237,29 +224,3 @@ def _shown(given: Any) -> str:
     if given is None:
         return "-"
     return ", ".join(map(_shown, given)) if isinstance(given, list) else str(given)
-
-
-def _section(title: str, *body: object) -> Markup:
-    return tag("section", tag("h2", title), *body)
-
-
-def _folded(title: str, *body: object) -> Markup:
-    return tag("details", tag("summary", title), *body)
-
-
-def _pairs(pairs: Iterable[tuple[str, str]]) -> Markup:
-    grouped = groupby(pairs, key=lambda pair: pair[0])
-    return tag(
-        "dl", *(join(tag("dt", name), *(tag("dd", v) for _, v in same)) for name, same in grouped)
-    )
-
-
-def _table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
-    head = tag("tr", *(tag("th", header, scope="col") for header in headers))
-    body = (tag("tr", *(tag("td", cell) for cell in row)) for row in rows)
-    table = tag("table", tag("thead", head), tag("tbody", *body))
-    return tag("div", table, class_="wide")
-
-
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."

@@ -6,24 +6,19 @@ that was kept for a reason is a warning; both carry the layer's name as their lo
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from bnexport.printable import printable
 from bnexport.report.reading import NOTHING, ledger_rows
 from bnexport.report.runs import KINDS, failures, ratio, sentence
+from bnexport.report.sarif_parts import file_of, message, result, rule
 
 __all__ = ["log"]
 
 Document = dict[str, Any]
 
-SCHEMA = (
-    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-)
 RULES = {
     **{kind: f"An output {words}." for kind, words in KINDS.items()},
     "nothing": "Nothing was compared.",
@@ -34,34 +29,15 @@ RULE_IDS = list(RULES)
 
 def log(report: Document) -> str:
     """The whole file: one run, that of bnexport."""
-    driver = {
-        "name": "bnexport",
-        "version": printable(report["versions"].get("bnexport", "")),
-        "rules": [_rule(name) for name in RULES],
-    }
-    run = {
-        "tool": {"driver": driver},
-        "invocations": [_invocation(report)],
-        "columnKind": "unicodeCodePoints",
-        "results": [*_failed(report), *_kept(report)],
-    }
-    document = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _rule(name: str) -> Document:
-    level = "warning" if name == "kept" else "error"
-    return {
-        "id": name,
-        "shortDescription": {"text": RULES[name]},
-        "defaultConfiguration": {"level": level},
-    }
+    rules = [rule(name, RULES[name], "warning" if name == "kept" else "error") for name in RULES]
+    version = report["versions"].get("bnexport", "")
+    return file_of(version, rules, _invocation(report), [*_failed(report), *_kept(report)])
 
 
 def _invocation(report: Document) -> Document:
     """That the verification ran to its end, and what of it could not be run."""
     notes = [
-        {"level": "note", "message": _message(f"skipped {each['runtime']}: {each['reason']}")}
+        {"level": "note", "message": message(f"skipped {each['runtime']}: {each['reason']}")}
         for each in report["parity"]["skipped"]
     ]
     end = {"endTimeUtc": report["created"]} if "created" in report else {}
@@ -77,11 +53,11 @@ def _failed(report: Document) -> Iterator[Document]:
         properties = {name: printable(check[name]) for name in ("runtime", "precision", "output")}
         share = ratio(check)
         numbers = {"timesTheLimit": share} if math.isfinite(share) else {}
-        yield _result(check["kind"], "error", text, place, report) | {
+        yield _found(check["kind"], "error", text, place, report) | {
             "properties": properties | {"batch": check["batch"]} | numbers
         }
     if not parity["checks"]:
-        yield _result("nothing", "error", NOTHING, {}, report)
+        yield _found("nothing", "error", NOTHING, {}, report)
 
 
 def _logical(check: Document, origin: Document | None) -> Document:
@@ -96,32 +72,9 @@ def _kept(report: Document) -> Iterator[Document]:
         if row["fate"] == "kept" and row["reason"]:
             place = {"fullyQualifiedName": printable(row["name"]), "kind": "layer"}
             text = f"{row['kind']} {row['name']!r} is kept: {row['reason']}"
-            yield _result("kept", "warning", text, place, report)
+            yield _found("kept", "warning", text, place, report)
 
 
-def _result(rule: str, level: str, text: str, place: Document, report: Document) -> Document:
-    location: Document = {"logicalLocations": [place]} if place else {}
-    if path := (report["source"]["path"] if "source" in report else report["b"]):
-        location["physicalLocation"] = {"artifactLocation": {"uri": _uri(path)}}
-    return {
-        "ruleId": rule,
-        "ruleIndex": RULE_IDS.index(rule),
-        "level": level,
-        "message": _message(text),
-        "locations": [location] if location else [],
-    }
-
-
-def _uri(path: str) -> str:
-    """A path as a URI; one that is not absolute stays so, for the reader to resolve."""
-    given = Path(path)
-    encoded = quote(str(given), safe="/", errors="surrogatepass")
-    return f"file://{encoded}" if given.is_absolute() else encoded
-
-
-def _message(text: str) -> Document:
-    """Plain text, in which nothing is a placeholder (3.11.5) or a link (3.11.6)."""
-    shown = printable(text).replace("{", "{{").replace("}", "}}")
-    if "](" in shown:
-        shown = shown.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
-    return {"text": shown}
+def _found(name: str, level: str, text: str, place: Document, report: Document) -> Document:
+    path = report["source"]["path"] if "source" in report else report["b"]
+    return result((name, RULE_IDS.index(name)), level, text, place, path)
