@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bnexport.events import Event
     from bnexport.fold import fold
     from bnexport.freezing import FrozenBatchNorms, freeze_batch_norm
+    from bnexport.health.checkup import UnhealthyBatchNorm, check_batch_norm
+    from bnexport.health.findings import Finding
     from bnexport.inputs import Examples, InputSpec
     from bnexport.ledger import Ledger, LedgerRow
     from bnexport.load import load
@@ -38,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 (grouped by what they are)
     # the road, and its stations that stand alone
     "bench",
+    "check_batch_norm",
     "convert",
     "eval_mode",
     "fold",
@@ -54,6 +57,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "EvalOnly",
     "Event",
     "Examples",
+    "Finding",
     "FrozenBatchNorms",
     "InputSpec",
     "Ledger",
@@ -70,6 +74,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "OutputError",
     "ParityFailure",
     "Refused",
+    "UnhealthyBatchNorm",
     "UsageError",
     # the version
     "__version__",
@@ -92,6 +97,8 @@ _HOMES = {
     "bnexport.events": ("Event",),
     "bnexport.fold": ("fold",),
     "bnexport.freezing": ("FrozenBatchNorms", "freeze_batch_norm"),
+    "bnexport.health.checkup": ("UnhealthyBatchNorm", "check_batch_norm"),
+    "bnexport.health.findings": ("Finding",),
     "bnexport.inputs": ("Examples", "InputSpec"),
     "bnexport.ledger": ("Ledger", "LedgerRow"),
     "bnexport.load": ("load",),

@@ -20,6 +20,7 @@ __all__ = [
     "KINDS",
     "check_reports",
     "report_option",
+    "report_option_of",
     "show_written",
     "write_reports",
     "written_on_failure",
@@ -32,13 +33,18 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 def report_option(command: Decorated) -> Decorated:
     """The option: the command is given a tuple of `Wanted` as ``report``."""
+    return report_option_of(KINDS)(command)
+
+
+def report_option_of(kinds: Sequence[str]) -> Callable[[Decorated], Decorated]:
+    """The same, of some forms only."""
     return click.option(
         "--report",
-        callback=_wanted,
+        callback=lambda ctx, param, value: _wanted(ctx, param, value, kinds),
         multiple=True,
         metavar="KIND=PATH",
-        help=f"Write the report as {', '.join(KINDS)}, on failure too; repeatable.",
-    )(command)
+        help=f"Write the report as {', '.join(kinds)}, on failure too; repeatable.",
+    )
 
 
 def check_reports(wanted: Sequence[Wanted], *taken: str | None) -> None:
@@ -87,13 +93,15 @@ def _write_beside(failure: ParityFailure, wanted: Sequence[Wanted], report: Any)
         failure.remedy = f"{failure.remedy}. {error}".removeprefix(". ").rstrip(". ")
 
 
-def _wanted(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[Wanted, ...]:
+def _wanted(
+    ctx: click.Context, param: click.Parameter, value: Sequence[str], kinds: Sequence[str]
+) -> tuple[Wanted, ...]:
     if not value:
         return ()
     for word in value:
         kind, _, path = word.partition("=")
-        if kind not in KINDS or not path:
-            message = f"{word!r} is not KIND=PATH, where KIND is one of {', '.join(KINDS)}."
+        if kind not in kinds or not path:
+            message = f"{word!r} is not KIND=PATH, where KIND is one of {', '.join(kinds)}."
             raise click.BadParameter(message, ctx, param)
     from bnexport.report.forms import Wanted
 

@@ -11,7 +11,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import is_lazy
 
-__all__ = ["BatchNormFacts", "LayerFacts", "batch_norms", "is_batch_norm", "layers"]
+__all__ = [
+    "BatchNormFacts",
+    "LayerFacts",
+    "OtherNorm",
+    "batch_norms",
+    "is_batch_norm",
+    "layers",
+    "other_norms",
+]
 
 Range = tuple[float, float]
 
@@ -58,6 +66,21 @@ class LayerFacts:
     parameters: int
 
 
+@dataclass(frozen=True)
+class OtherNorm:
+    """A normalisation that keeps no statistics of batches.
+
+    Attributes:
+        name: Its qualified name.
+        kind: Its class.
+        settings: As the layer tells them: groups, shape, eps.
+    """
+
+    name: str
+    kind: str
+    settings: str
+
+
 def batch_norms(module: nn.Module) -> tuple[BatchNormFacts, ...]:
     """Every BatchNorm-like layer, a shared one once, in the order of registration.
 
@@ -85,6 +108,22 @@ def layers(module: nn.Module) -> tuple[LayerFacts, ...]:
         if own or not any(each.children()):
             found.append(LayerFacts(name, kind_of(each), own))
     return tuple(found)
+
+
+def other_norms(module: nn.Module) -> tuple[OtherNorm, ...]:
+    """Layers that normalise each sample by itself: torch's own and those called so."""
+    return tuple(
+        OtherNorm(name, kind_of(each), "" if any(each.children()) else each.extra_repr())
+        for name, each in module.named_modules()
+        if not is_batch_norm(each) and _normalises(each)
+    )
+
+
+def _normalises(layer: nn.Module) -> bool:
+    kind = kind_of(layer)
+    if isinstance(layer, nn.GroupNorm | nn.LayerNorm | nn.LocalResponseNorm | _InstanceNorm):
+        return True
+    return kind.endswith("Norm") or "LayerNorm" in kind or "GroupNorm" in kind
 
 
 def kind_of(layer: nn.Module) -> str:

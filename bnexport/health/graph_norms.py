@@ -26,7 +26,8 @@ def diagnose_graph(model: ir.Model) -> tuple[Finding, ...]:
     norms, live = [], []
     for node in _nodes(model):
         norm = _norm(node)
-        norms.append(norm)
+        if norm.mean is not None and norm.var is not None:  # else they are computed, or inputs
+            norms.append(norm)
         if node.attributes.get_int("training_mode", 0):
             what = "training_mode is 1: the file normalises by the batch"
             live.append(RULES["BNX102"].at(norm.name, what))
@@ -54,7 +55,7 @@ def _norm(node: ir.Node) -> Norm:
 
 
 def _tensor(value: ir.Value | None) -> torch.Tensor | None:
-    constant = value.const_value if value is not None else None
+    constant = None if value is None else ir.convenience.get_const_tensor(value)
     if constant is None:
         return None
     array = constant.numpy()

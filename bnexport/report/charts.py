@@ -1,4 +1,4 @@
-"""The charts of a page: how the errors are spread, and where along the graph they begin.
+"""The charts of a page: how the errors are spread, where along the graph they begin, what the statistics are.
 
 Drawn by matplotlib as SVG that stands in the page itself: no image, no font, no script. Lines take their ink from the
 page, so that they can be read in the light and in the dark.
@@ -7,6 +7,7 @@ page, so that they can be read in the light and in the dark.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from bnexport.report.runs import Check, value
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curve", "spread"]
+__all__ = ["curve", "ranges", "spread"]
 
 Document = dict[str, Any]
 
@@ -68,6 +69,30 @@ def curve(points: Sequence[Document], culprit: str) -> Markup | None:
     if len(points) < 2:
         return None
     return _drawn("curve", lambda figure: _line(figure, points, culprit))
+
+
+def ranges(norms: Sequence[Document]) -> Markup | None:
+    """From the least to the greatest running variance, mean and gamma of each BatchNorm, in order; None: too few."""
+    told = [norm for norm in norms if norm["var_range"]]
+    return _drawn("ranges", lambda figure: _spans(figure, told)) if len(told) > 1 else None
+
+
+def _spans(figure: Figure, norms: Sequence[Document]) -> None:
+    figure.set_size_inches(_WIDE, 2 * _HIGH)
+    drawn = {"var_range": "running variance", "mean_range": "running mean", "weight_range": "gamma"}
+    for axes, (name, title) in zip(figure.subplots(3, sharex=True), drawn.items(), strict=True):
+        spans = [
+            (place, value(norm[name][0]), value(norm[name][1]))
+            for place, norm in enumerate(norms)
+            if norm[name] and all(map(math.isfinite, map(value, norm[name])))
+        ]
+        places, low, high = zip(*spans, strict=True) if spans else ((), (), ())
+        axes.vlines(places, low, high, linewidth=2.2)
+        if name == "var_range" and all(end > 0 for end in low):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda power, place: f"{power:.0e}")
+        axes.set_ylabel(title)
+    axes.set_xlabel("BatchNorm, in the order of registration")
 
 
 def _steps(figure: Figure, counts: dict[str, list[int]], decades: tuple[float, float]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from bnexport.errors import OutputError, UsageError
 from bnexport.publish import Staging
 
-__all__ = ["FORMS", "Wanted", "check_wanted", "rendered", "write"]
+__all__ = ["FORMS", "INSPECTION_FORMS", "Wanted", "check_wanted", "rendered", "write"]
 
 Document = dict[str, Any]
 
@@ -46,6 +46,18 @@ def _sarif(report: Document) -> str:
     return log(report)
 
 
+def _inspected_html(found: Document) -> str:
+    from bnexport.report.inspection_html import page
+
+    return page(found)
+
+
+def _inspected_sarif(found: Document) -> str:
+    from bnexport.report.inspection_sarif import log
+
+    return log(found)
+
+
 def _markdown(report: Document) -> str:
     from bnexport.report.markdown import summary
 
@@ -59,10 +71,16 @@ FORMS: Mapping[str, Callable[[Document], str]] = {
     "markdown": _markdown,
 }
 
+INSPECTION_FORMS: Mapping[str, Callable[[Document], str]] = {
+    "html": _inspected_html,
+    "sarif": _inspected_sarif,
+}
+
 
 def rendered(kind: str, report: Document) -> str:
-    """The document of a conversion or a verification, in one of `FORMS`."""
-    return FORMS[kind](report)
+    """The document of a conversion or a verification in one of `FORMS`, of an inspection in one of its own."""
+    inspected = str(report.get("schema", "")).startswith("bnexport.inspection/")
+    return (INSPECTION_FORMS if inspected else FORMS)[kind](report)
 
 
 def check_wanted(wanted: Iterable[Wanted], taken: Iterable[str | None] = ()) -> None:

@@ -12,11 +12,18 @@ from torch import nn
 
 from bnexport.disk import file_sha256
 from bnexport.health import batch_norms, layers
+from bnexport.health.checkup import Checkup
+from bnexport.health.facts import other_norms
+from bnexport.health.findings import Ignored, sift
+from bnexport.health.findings.surroundings import label
+from bnexport.health.graph_norms import diagnose_graph
+from bnexport.health.wiring import Place
 from bnexport.load.sniff import ENGINE_HEADS
+from bnexport.passes.modules import unwrap
 from bnexport.report.document import Document, Source, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bnexport.load.loaded import Loaded
 
@@ -25,11 +32,37 @@ __all__ = ["SCHEMA", "inspect_engine", "inspect_loaded", "is_engine"]
 SCHEMA = "bnexport.inspection/1"
 
 
-def inspect_loaded(loaded: Loaded) -> Document:
-    """The inspection document of a model that was read."""
+def inspect_loaded(
+    loaded: Loaded, seen: Checkup | None = None, ignored: Sequence[Ignored] = ()
+) -> Document:
+    """The inspection document of a model that was read.
+
+    Args:
+        loaded: The model.
+        seen: What looking a module over found; None: nothing but the layers is told of it.
+        ignored: Findings in a graph that the user knows of.
+    """
     model = loaded.model
-    found = _graph(model) if isinstance(model, ir.Model) else _module(model)
-    return {"schema": SCHEMA, "source": asdict(Source.of(loaded)), **found, "versions": versions()}
+    if isinstance(model, ir.Model):
+        found = _graph(model)
+        seen = Checkup(*sift(diagnose_graph(model), ignored))
+    else:
+        found = _module(model, seen.places if seen else {})
+    return {
+        "schema": SCHEMA,
+        "source": asdict(Source.of(loaded)),
+        **found,
+        **_seen(seen or Checkup(())),
+        "versions": versions(),
+    }
+
+
+def _seen(seen: Checkup) -> Document:
+    return {
+        "findings": [asdict(each) for each in seen.findings],
+        "ignored": [asdict(each) for each in seen.ignored],
+        "note": seen.note,
+    }
 
 
 def is_engine(path: Path) -> bool:
@@ -72,7 +105,8 @@ def inspect_engine(path: Path, *, layers: bool = False) -> Document:
     }
 
 
-def _module(module: nn.Module) -> Document:
+def _module(module: nn.Module, places: Mapping[str, Place]) -> Document:
+    module, _ = unwrap(module)
     listed, norms = layers(module), batch_norms(module)
     return {
         "kind": "module",
@@ -81,7 +115,19 @@ def _module(module: nn.Module) -> Document:
         "training": sum(each.training for each in module.modules()),
         "census": _census(layer.kind for layer in listed),
         "layers": [asdict(layer) for layer in listed],
-        "batch_norms": [asdict(norm) for norm in norms],
+        "batch_norms": [{**asdict(norm), **_place(places.get(norm.name))} for norm in norms],
+        "other_norms": [asdict(norm) for norm in other_norms(module)],
+    }
+
+
+def _place(place: Place | None) -> Document:
+    """Null where no forward pass reached the layer."""
+    if place is None:
+        return {"follows": None, "feeds": None, "shapes": None}
+    return {
+        "follows": [label(step) for step in place.follows],
+        "feeds": [label(step) for step in place.feeds],
+        "shapes": [list(shape) for shape in place.shapes],
     }
 
 

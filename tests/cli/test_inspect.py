@@ -46,7 +46,9 @@ def test_a_layer_that_cannot_be_exported_is_a_problem(bnexport, tmp_path):
     torch.save(broken(), path)
     outcome = bnexport("inspect", str(path))
     assert outcome.code == 0
-    assert "problem   1: running_mean holds 1 NaN of 4 values\n" in outcome.out
+    said = "error     BNX107 NaN or Inf\n          1: running_mean holds 1 NaN of 4 values\n"
+    assert said in outcome.out
+    assert outcome.out.endswith("verdict   1 error, 2 notes\n")
 
 
 def test_the_document_is_strict_json(bnexport, tmp_path):
@@ -169,3 +171,92 @@ def test_a_name_that_is_not_one_layer_s(bnexport, norms, layer, message):
     assert outcome.code == 2
     assert message in outcome.err
     assert "0.1" in outcome.err  # it names what there is
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        ([], 0),
+        (["--fail-on", "never"], 0),
+        (["--fail-on", "error"], 1),
+        (["--fail-on", "error", "--ignore", "BNX107"], 0),
+        (["--fail-on", "error", "--ignore", "BNX107:0"], 1),
+        (["--fail-on", "error", "--ignore", "BNX107:[12]"], 0),
+        (["--fail-on", "warning", "--ignore", "BNX107"], 0),
+        (["--fail-on", "note", "--ignore", "BNX107"], 1),
+        (["--ignore", "BNX999"], 2),
+        (["--ignore", "BNX107:"], 2),
+        (["--config", "absent.toml"], 2),
+    ],
+)
+def test_what_fails(bnexport, tmp_path, monkeypatch, flags, code):
+    monkeypatch.chdir(tmp_path)
+    torch.save(broken(), "broken.pt")
+    assert bnexport("inspect", "broken.pt", *flags).code == code
+
+
+@pytest.mark.parametrize("place", ["pyproject.toml", "own.toml"])
+def test_findings_are_ignored_in_a_file(bnexport, tmp_path, monkeypatch, place):
+    (tmp_path / place).write_text('[tool.bnexport.inspect]\nignore = ["BNX107", "BNX118:*"]\n')
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    torch.save(broken(), "broken.pt")
+    flags = ["--config", "../own.toml"] if place == "own.toml" else []
+    outcome = bnexport("inspect", "broken.pt", "--fail-on", "error", *flags)
+    assert outcome.code == 0
+    assert "ignored   2 on demand: BNX107, BNX118\n" in outcome.out
+
+
+def test_reports_of_findings(bnexport, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(broken(), "broken.pt")
+    flags = ["--report", "html=x.html", "--report", "sarif=x.sarif", "--ignore", "BNX118"]
+    assert bnexport("inspect", "broken.pt", *flags).code == 0
+    (run,) = json.loads((tmp_path / "x.sarif").read_text())["runs"]
+    told = [(each["ruleId"], each["level"], "suppressions" in each) for each in run["results"]]
+    assert ("BNX107", "error", False) in told
+    assert ("BNX118", "note", True) in told
+    page = (tmp_path / "x.html").read_text()
+    assert "BNX107 NaN or Inf: 1 layer" in page
+    assert "<script" not in page
+
+
+def test_an_inspection_has_no_junit(bnexport, saved):
+    assert bnexport("inspect", str(saved), "--report", "junit=x.xml").code == 2
+
+
+def test_static_runs_nothing(bnexport, saved):
+    seen = json.loads(bnexport("inspect", str(saved), "--json").out)
+    assert seen["batch_norms"][0]["follows"] == ["Conv2d 0"]
+    still = json.loads(bnexport("inspect", str(saved), "--json", "--static").out)
+    assert still["batch_norms"][0]["follows"] is None
+
+
+def test_a_model_that_does_not_run_is_still_looked_at(bnexport, tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save(nn.Sequential(nn.BatchNorm2d(4), nn.Linear(7, 3), nn.Conv2d(2, 4, 3)), path)
+    outcome = bnexport("inspect", str(path))
+    assert outcome.code == 0
+    assert "note      not run, so what each layer follows is not known" in outcome.out
+    assert "BNX105" in outcome.out
+    assert bnexport("inspect", str(path), "--input", "Nx4x9x9").code == 2
+
+
+def test_findings_in_an_onnx_file(bnexport, tmp_path):
+    import onnx
+
+    text = """<ir_version: 8, opset_import: ["" : 15]>
+    g (float[N,2,4,4] x) => (float[N,2,4,4] y)
+    <float[2] s = {1, 1}, float[2] b = {0, 0}, float[2] m = {0.5, 0}, float[2] v = {-1, 2}>
+    {y = BatchNormalization(x, s, b, m, v)}"""
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    outcome = bnexport("inspect", str(path), "--fail-on", "error")
+    assert outcome.code == 1
+    assert "BNX108 negative variance\n          y: running_var is negative in 1 of 2" in outcome.out
+
+
+def test_an_engine_has_no_findings(bnexport, tmp_path):
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"ptrt" + bytes(60))
+    assert bnexport("inspect", str(engine), "--fail-on", "error").code == 2

@@ -101,7 +101,7 @@ def dead_channels(norm: Norm) -> Iterator[Finding]:
 def exploding_scale(norm: Norm) -> Iterator[Finding]:
     """The scale s = gamma / sqrt(var + eps), s W and beta - s mean, against float16's 65504."""
     scale, mean = norm.scale, norm.mean
-    if scale is None or mean is None or not bool(scale.isfinite().all() and mean.isfinite().all()):
+    if scale is None or mean is None or not _sound(norm) or not bool(scale.isfinite().all()):
         return
     weights = _largest_weights(norm, len(scale))
     shift = (0 if norm.bias is None else norm.bias) - scale * mean
@@ -169,16 +169,22 @@ def momentum(norm: Norm) -> Iterator[Finding]:
 
 def far_mean(norm: Norm) -> Iterator[Finding]:
     """|mean| / sqrt(var + eps): the factor by which a rounded input is off more than the output's scale."""
-    if norm.mean is None or norm.var is None:
+    if norm.mean is None or norm.var is None or not _sound(norm):
         return
     apart = norm.mean.abs() / (norm.var + (norm.eps or 0.0)).clamp_min(NORMAL_LEAST).sqrt()
-    apart = apart.where(apart.isfinite(), torch.zeros_like(apart))
     if bool((apart > FAR).any()):
         place = int(apart.argmax())
         yield RULES["BNX123"].at(
             norm.name,
             f"the mean is {float(apart[place]):.3g} deviations from zero at channel {place}",
         )
+
+
+def _sound(norm: Norm) -> bool:
+    """Whether the statistics are such as data can have; else what follows from them says nothing more."""
+    if norm.mean is None or norm.var is None:
+        return False
+    return bool(norm.mean.isfinite().all() and norm.var.isfinite().all() and (norm.var >= 0).all())
 
 
 def _largest_weights(norm: Norm, channels: int) -> Tensor | None:
