@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from bnexport.bench import Benchmark, bench
     from bnexport.compare import verify
     from bnexport.convert import Conversion, ConversionFailed, convert
+    from bnexport.data import DataOptions, ImageOptions
+    from bnexport.drift import Drift, DriftMonitor, DriftState, LayerDrift, drift
     from bnexport.errors import (
         BnexportError,
         ExportError,
@@ -42,6 +44,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "bench",
     "check_batch_norm",
     "convert",
+    "drift",
     "eval_mode",
     "fold",
     "freeze_batch_norm",
@@ -53,13 +56,19 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "Benchmark",
     "Check",
     "Conversion",
+    "DataOptions",
+    "Drift",
+    "DriftMonitor",
+    "DriftState",
     "EngineOptions",
     "EvalOnly",
     "Event",
     "Examples",
     "Finding",
     "FrozenBatchNorms",
+    "ImageOptions",
     "InputSpec",
+    "LayerDrift",
     "Ledger",
     "LedgerRow",
     "Loaded",
@@ -85,6 +94,8 @@ _HOMES = {
     "bnexport.bench": ("Benchmark", "bench"),
     "bnexport.compare": ("verify",),
     "bnexport.convert": ("Conversion", "ConversionFailed", "convert"),
+    "bnexport.data": ("DataOptions", "ImageOptions"),
+    "bnexport.drift": ("Drift", "DriftMonitor", "DriftState", "LayerDrift", "drift"),
     "bnexport.errors": (
         "BnexportError",
         "ExportError",

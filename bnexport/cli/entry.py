@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": ("bnexport.cli.bench", "Time models and files side by side."),
     "fold": ("bnexport.cli.fold", "Fold the BatchNorms of any ONNX file."),
     "inspect": ("bnexport.cli.inspect", "Show a model's layers and BatchNorm statistics."),
+    "drift": ("bnexport.cli.drift", "Compare what BatchNorms see with their statistics."),
     "passes": ("bnexport.cli.passes", "List the graph passes in the order they run."),
     "report": ("bnexport.cli.report", "Render a saved report, or judge it by other limits."),
     "doctor": ("bnexport.cli.doctor", "Say which runtimes are installed and usable."),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnexport.errors import UsageError
+from bnexport.errors import BnexportError, Refused, UsageError
 from bnexport.inputs.forward import all_parameters, float_dtype, required_parameters
 
 __all__ = ["Batch", "Batches"]
@@ -75,7 +75,8 @@ class Batches:
         """Read from the beginning.
 
         Raises:
-            UsageError: The source can be read once only, yields nothing, or something that is no batch.
+            UsageError: The source can be read once only, or yields something that is no batch.
+            Refused: Reading it fails.
         """
         if self._begun and not self.again:
             why = "it was read to its end, and cannot be read again"
@@ -85,7 +86,7 @@ class Batches:
 
     def _read(self) -> Iterator[Batch]:
         left = self._limit
-        for given in self._start():
+        for given in self._given():
             batch = self._fitted(given)
             if left is not None and len(batch) > left:
                 batch = _cut(batch, left)
@@ -93,6 +94,16 @@ class Batches:
                 yield batch
             if left is not None and (left := left - len(batch)) <= 0:
                 return
+
+    def _given(self) -> Iterator[Any]:
+        """What the source yields; whatever a user's own code raises is the reason why there is no more."""
+        try:
+            yield from self._start()
+        except BnexportError:
+            raise
+        except Exception as error:
+            why = f"reading it raised {type(error).__name__}: {error}"
+            raise Refused(f"data {self.name}", why, "Mend it, or see where with --debug") from error
 
     def _fitted(self, given: Any) -> Batch:
         if isinstance(given, Mapping):

@@ -50,10 +50,21 @@ class Moments:
             group: To which group each sample belongs, int64 of shape (N,); None: all to the first.
             groups: How many there are.
         """
-        samples = _of_samples(values)
         if group is None:
             group = torch.zeros(len(values), dtype=torch.int64)
-        return samples._gathered(group, groups)
+        return cls.of_samples(values).gathered(group, groups)
+
+    @classmethod
+    def of_samples(cls, values: Tensor) -> Moments:
+        """Of each sample by itself: G = N."""
+        flat = values.detach()
+        flat = flat.flatten(2) if flat.dim() > 2 else flat.unsqueeze(-1)
+        if flat.device.type == "mps":  # it has no float64
+            flat = flat.cpu()
+        many = flat.shape[2]
+        variance, mean = torch.var_mean(flat.double(), dim=2, correction=0)
+        count = torch.full((len(flat), 1), float(many), dtype=torch.float64)
+        return cls(count, mean.cpu(), (variance * many).cpu())
 
     def __add__(self, other: Moments) -> Moments:
         """Of both streams, group by group."""
@@ -72,7 +83,7 @@ class Moments:
     def pooled(self) -> Moments:
         """Of all groups together: G = 1."""
         group = torch.zeros(len(self.count), dtype=torch.int64)
-        return self._gathered(group, 1)
+        return self.gathered(group, 1)
 
     def variance(self, *, unbiased: bool = False) -> Tensor:
         """Of shape (G, C): the biased one, by which a BatchNorm normalises, or the unbiased one, which it stores.
@@ -83,7 +94,8 @@ class Moments:
             self.count > int(unbiased), torch.full_like(self.count, torch.nan)
         )
 
-    def _gathered(self, group: Tensor, groups: int) -> Moments:
+    def gathered(self, group: Tensor, groups: int) -> Moments:
+        """Group ``i`` of these becomes part of group ``group[i]`` of ``groups``."""
         channels = self.mean.shape[1]
         count = torch.zeros(groups, 1, dtype=torch.float64).index_add_(0, group, self.count)
         sums = torch.zeros(groups, channels, dtype=torch.float64)
@@ -97,15 +109,3 @@ class Moments:
             0, group, self.squares + self.count * apart * apart
         )
         return Moments(count, mean, squares)
-
-
-def _of_samples(values: Tensor) -> Moments:
-    """Of each sample by itself: G = N."""
-    flat = values.detach().flatten(2) if values.dim() > 2 else values.detach().unsqueeze(-1)
-    if flat.device.type == "mps":  # it has no float64
-        flat = flat.cpu()
-    flat = flat.double()
-    many = flat.shape[2]
-    variance, mean = torch.var_mean(flat, dim=2, correction=0)
-    count = torch.full((len(flat), 1), float(many), dtype=torch.float64)
-    return Moments(count, mean.cpu(), (variance * many).cpu())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bnexport.printable import printable
@@ -19,20 +19,20 @@ from bnexport.report.runs import Check, value
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curve", "ranges", "spread"]
+__all__ = ["INK", "curve", "drawn", "ranges", "spread"]
 
 Document = dict[str, Any]
 
 # Stands for the page's ink until the drawing is in the page.
-_INK = "#010203"
+INK = "#010203"
 _WIDE, _HIGH = 9.0, 2.8  # inches
 _LONGEST = 36  # of a label
 _STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "text.parse_math": False,
-    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color"), _INK),
-    **dict.fromkeys(("xtick.color", "ytick.color", "grid.color"), _INK),
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color", "grid.color"), INK),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -56,7 +56,7 @@ def spread(checks: Sequence[Check], decades: tuple[float, float]) -> Markup | No
             counts[check["runtime"]] = [a + b for a, b in zip(known, found, strict=True)]
     if not counts:
         return None
-    return _drawn("spread", lambda figure: _steps(figure, counts, decades))
+    return drawn("spread", lambda figure: _steps(figure, counts, decades))
 
 
 def curve(points: Sequence[Document], culprit: str) -> Markup | None:
@@ -68,19 +68,23 @@ def curve(points: Sequence[Document], culprit: str) -> Markup | None:
     """
     if len(points) < 2:
         return None
-    return _drawn("curve", lambda figure: _line(figure, points, culprit))
+    return drawn("curve", lambda figure: _line(figure, points, culprit))
 
 
 def ranges(norms: Sequence[Document]) -> Markup | None:
     """From the least to the greatest running variance, mean and gamma of each BatchNorm, in order; None: too few."""
     told = [norm for norm in norms if norm["var_range"]]
-    return _drawn("ranges", lambda figure: _spans(figure, told)) if len(told) > 1 else None
+    return drawn("ranges", lambda figure: _spans(figure, told)) if len(told) > 1 else None
 
 
 def _spans(figure: Figure, norms: Sequence[Document]) -> None:
     figure.set_size_inches(_WIDE, 2 * _HIGH)
-    drawn = {"var_range": "running variance", "mean_range": "running mean", "weight_range": "gamma"}
-    for axes, (name, title) in zip(figure.subplots(3, sharex=True), drawn.items(), strict=True):
+    titles = {
+        "var_range": "running variance",
+        "mean_range": "running mean",
+        "weight_range": "gamma",
+    }
+    for axes, (name, title) in zip(figure.subplots(3, sharex=True), titles.items(), strict=True):
         spans = [
             (place, value(norm[name][0]), value(norm[name][1]))
             for place, norm in enumerate(norms)
@@ -103,7 +107,7 @@ def _steps(figure: Figure, counts: dict[str, list[int]], decades: tuple[float, f
         edges = [low - step + step * place for place in range(len(found) + 1)]
         shares = [100 * count / (sum(found) or 1) for count in found]
         axes.stairs(shares, edges, label=printable(runtime), linewidth=1.6)
-    axes.axvline(0.0, color=_INK, linestyle="--", linewidth=1)
+    axes.axvline(0.0, color=INK, linestyle="--", linewidth=1)
     axes.set_xlabel("|error| over its limit, power of ten (left of the first: less, or none)")
     axes.set_ylabel("% of elements")
     axes.legend(frameon=False, fontsize="small")
@@ -114,7 +118,7 @@ def _line(figure: Figure, points: Sequence[Document], culprit: str) -> None:
     ordered = sorted(points, key=lambda point: point["place"])
     ratios = [min(max(value(each["ratio"]), 1e-6), 1e12) for each in ordered]
     axes.semilogy([each["place"] for each in ordered], ratios, marker="o", linewidth=1.2)
-    axes.axhline(1.0, color=_INK, linestyle="--", linewidth=1)
+    axes.axhline(1.0, color=INK, linestyle="--", linewidth=1)
     axes.set_xlabel("place in the graph, of the values that were looked at")
     axes.set_ylabel("error over its limit")
     axes.yaxis.set_major_formatter(lambda power, place: f"{power:.0e}")
@@ -125,7 +129,8 @@ def _line(figure: Figure, points: Sequence[Document], culprit: str) -> None:
         axes.annotate(name, spot, xytext=(8, -30), textcoords="offset points")
 
 
-def _drawn(name: str, draw: Any) -> Markup:
+def drawn(name: str, draw: Callable[[Figure], None]) -> Markup:
+    """What ``draw`` puts on a figure, as an element of the page; a sentence instead where matplotlib is not there."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -148,4 +153,4 @@ def _within_a_page(svg: str) -> str:
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?)\swidth="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", svg, count=1)
-    return re.sub(r"\n\s*", "\n", svg.replace(_INK, "currentColor"))
+    return re.sub(r"\n\s*", "\n", svg.replace(INK, "currentColor"))

@@ -10,7 +10,7 @@ from typing import Any
 from bnexport.errors import OutputError, UsageError
 from bnexport.publish import Staging
 
-__all__ = ["FORMS", "INSPECTION_FORMS", "Wanted", "check_wanted", "rendered", "write"]
+__all__ = ["FORMS", "OTHER_FORMS", "Wanted", "check_wanted", "rendered", "write"]
 
 Document = dict[str, Any]
 
@@ -71,16 +71,24 @@ FORMS: Mapping[str, Callable[[Document], str]] = {
     "markdown": _markdown,
 }
 
-INSPECTION_FORMS: Mapping[str, Callable[[Document], str]] = {
-    "html": _inspected_html,
-    "sarif": _inspected_sarif,
+
+def _drift_html(found: Document) -> str:
+    from bnexport.report.drift_html import page
+
+    return page(found)
+
+
+# Of the documents that are no conversion and no verification, by their schema.
+OTHER_FORMS: Mapping[str, Mapping[str, Callable[[Document], str]]] = {
+    "bnexport.inspection": {"html": _inspected_html, "sarif": _inspected_sarif},
+    "bnexport.drift": {"html": _drift_html},
 }
 
 
 def rendered(kind: str, report: Document) -> str:
-    """The document of a conversion or a verification in one of `FORMS`, of an inspection in one of its own."""
-    inspected = str(report.get("schema", "")).startswith("bnexport.inspection/")
-    return (INSPECTION_FORMS if inspected else FORMS)[kind](report)
+    """The document of a conversion or a verification in one of `FORMS`, another one in one of its own."""
+    schema = str(report.get("schema", "")).partition("/")[0]
+    return OTHER_FORMS.get(schema, FORMS)[kind](report)
 
 
 def check_wanted(wanted: Iterable[Wanted], taken: Iterable[str | None] = ()) -> None:

@@ -127,6 +127,15 @@ def test_a_factory_is_called_for_each_reading(tmp_path, monkeypatch):
         open_data("own_loader:absent", Two())
 
 
+def test_what_the_users_code_raises_is_the_reason():
+    def broken():
+        yield torch.zeros(2, 4)
+        raise KeyError("label")
+
+    with pytest.raises(Refused, match=r"data generator: reading it raised KeyError: 'label'"):
+        list(open_data(broken(), Two()))
+
+
 @pytest.mark.parametrize("source", ["absent", 3, "absent.npz"])
 def test_what_is_no_data(source):
     with pytest.raises(UsageError, match=r"package\.module:factory|no such file"):
