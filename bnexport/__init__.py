@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bnexport.compare import verify
     from bnexport.convert import Conversion, ConversionFailed, convert
     from bnexport.data import DataOptions, ImageOptions
-    from bnexport.drift import Drift, DriftMonitor, DriftState, LayerDrift, drift
+    from bnexport.drift import Drift, DriftMonitor, DriftState, LayerDrift, TapMonitor, drift
     from bnexport.errors import (
         BnexportError,
         ExportError,
@@ -75,6 +75,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "Parity",
     "Ran",
     "Skipped",
+    "TapMonitor",
     # what they raise
     "BnexportError",
     "ConversionFailed",
@@ -95,7 +96,7 @@ _HOMES = {
     "bnexport.compare": ("verify",),
     "bnexport.convert": ("Conversion", "ConversionFailed", "convert"),
     "bnexport.data": ("DataOptions", "ImageOptions"),
-    "bnexport.drift": ("Drift", "DriftMonitor", "DriftState", "LayerDrift", "drift"),
+    "bnexport.drift": ("Drift", "DriftMonitor", "DriftState", "LayerDrift", "TapMonitor", "drift"),
     "bnexport.errors": (
         "BnexportError",
         "ExportError",

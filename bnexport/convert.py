@@ -12,6 +12,8 @@ import onnx_ir as ir
 
 from bnexport.build import Artifact, build, parse_targets
 from bnexport.destination import destination_of, report_of, stem_of
+from bnexport.drift.taps import KEY as TAPS
+from bnexport.drift.taps import Tapped
 from bnexport.errors import ParityFailure, UsageError
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
@@ -144,6 +146,7 @@ def convert(
     keep_failed: bool = False,
     fold: bool = True,
     simplify: bool = True,
+    drift_taps: bool = False,
     force: bool = False,
     observe: Observer = silent,
 ) -> Conversion:
@@ -185,6 +188,7 @@ def convert(
         keep_failed: Whether files that failed the verification are kept under another name.
         fold: Whether BatchNorm is folded.
         simplify: Whether onnxsim runs.
+        drift_taps: Whether the file gets outputs that tell what its BatchNorms see, for `bnexport.TapMonitor`.
         force: Whether to convert and to build again what lies there already.
         observe: Told of progress.
 
@@ -198,6 +202,9 @@ def convert(
     request = request_of(model, locals())
     targets = parse_targets(target)
     check_precision(precision, io_half, targets)
+    if drift_taps and set(targets) & set(TORCH_NOTES):
+        why = f"they are outputs of an ONNX file or an engine, not of {', '.join(targets)}"
+        raise UsageError("--drift-taps", why, "Attach a DriftMonitor to the module instead")
     _check_engine(engine, targets)
     batches, served = _batches(batch), _served(runtimes, targets)
     timer = Timer(observe)
@@ -218,7 +225,8 @@ def convert(
     destination = destination_of(output, loaded.name, loaded.path, targets[0])
     with Staging(destination) as staging, undisturbed():
         real = Path(inputs_from) if inputs_from is not None else None
-        subject = subject_of(loaded, inputs, real, default_opset(opset, precision), timer)
+        opset = default_opset(opset, precision)
+        subject = subject_of(loaded, inputs, real, opset, timer, drift_taps=drift_taps)
         before = _size(loaded, subject.graph)
         with stage(timer, "rewrite"):
             rewritten = rewrite(
@@ -226,6 +234,8 @@ def convert(
             )
         sample = Sample(subject.reference, subject.examples, subject.outputs)
         lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
+        if isinstance(subject.plain, Tapped):
+            lowered.model.metadata_props[TAPS] = subject.plain.metadata()
         stem = staging.folder / stem_of(destination, targets[0])
         building = _building(engine or EngineOptions(), batches, sm, tf32)
         with stage(timer, "build"):
@@ -260,6 +270,7 @@ def convert(
             "runtimes": served,
             "fold": fold,
             "simplify": simplify,
+            "drift_taps": drift_taps,
         }
         facts = Facts(
             source=Source.of(loaded),

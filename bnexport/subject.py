@@ -11,6 +11,7 @@ import onnx_ir.passes.common as common
 import torch
 
 from bnexport.capture import capture
+from bnexport.drift.taps import Tapped
 from bnexport.errors import UsageError
 from bnexport.events import Observer, stage
 from bnexport.health import BatchNormFacts, batch_norms, examine
@@ -89,9 +90,17 @@ class Intended:
 
 
 def subject_of(
-    loaded: Loaded, inputs: Inputs, inputs_from: Path | None, opset: int | None, observe: Observer
+    loaded: Loaded,
+    inputs: Inputs,
+    inputs_from: Path | None,
+    opset: int | None,
+    observe: Observer,
+    *,
+    drift_taps: bool = False,
 ) -> Subject:
     """Prepare, examine and capture what was loaded.
+
+    ``drift_taps`` adds outputs that tell what the BatchNorms see (`bnexport.drift.taps`).
 
     Raises:
         Refused: The module cannot be exported truthfully.
@@ -102,8 +111,23 @@ def subject_of(
         raise UsageError("inputs are given twice", "by shape and from a file", "Give one of them.")
     specs = tuple(parse_input(item) if isinstance(item, str) else item for item in inputs or ())
     if isinstance(loaded.model, ir.Model):
+        if drift_taps:
+            why = "its BatchNorms are operators, and may be folded"
+            raise UsageError("--drift-taps of an ONNX file", why, "Give the PyTorch model")
         return _of_graph(loaded, loaded.model, specs, inputs_from)
-    return _of_module(loaded, loaded.model, specs, inputs_from, opset, observe)
+    meant = intended(loaded, loaded.model, specs, inputs_from, observe, drift_taps=drift_taps)
+    with stage(observe, "capture"):
+        captured = capture(meant.plain, meant.examples, opset)
+    return Subject(
+        captured.model,
+        meant.examples,
+        meant.reference(),
+        meant.plain.outputs,
+        meant.batch_norms,
+        meant.plain,
+        captured.program,
+        meant.notes,
+    )
 
 
 def intended(
@@ -112,6 +136,8 @@ def intended(
     specs: tuple[InputSpec, ...],
     inputs_from: Path | None,
     observe: Observer,
+    *,
+    drift_taps: bool = False,
 ) -> Intended:
     """The module as it is meant to run, examined.
 
@@ -125,36 +151,14 @@ def intended(
             module = from_script(module, examples.batch(2))
             examples = _renamed(examples, parameter_names(module))
         prepared = prepare(module, examples, just_built=loaded.format in BUILT)
-    plain = Plain(prepared.module, [spec.name for spec in examples.specs]).eval()
+    kind = Tapped if drift_taps else Plain
+    plain = kind(prepared.module, [spec.name for spec in examples.specs]).eval()
     sample = examples.batch(2)
     with stage(observe, "examine"):
         examine(prepared.module, sample, plain.inputs)
         with torch.no_grad():
             plain(*sample)
     return Intended(plain, examples, batch_norms(prepared.module), prepared.notes)
-
-
-def _of_module(
-    loaded: Loaded,
-    module: torch.nn.Module,
-    specs: tuple[InputSpec, ...],
-    inputs_from: Path | None,
-    opset: int | None,
-    observe: Observer,
-) -> Subject:
-    meant = intended(loaded, module, specs, inputs_from, observe)
-    with stage(observe, "capture"):
-        captured = capture(meant.plain, meant.examples, opset)
-    return Subject(
-        captured.model,
-        meant.examples,
-        meant.reference(),
-        meant.plain.outputs,
-        meant.batch_norms,
-        meant.plain,
-        captured.program,
-        meant.notes,
-    )
 
 
 def _of_graph(

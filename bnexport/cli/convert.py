@@ -69,6 +69,11 @@ __all__ = ["convert_command"]
 @engine_options
 @click.option("--no-fold", is_flag=True, help="Leave every BatchNorm where it is.")
 @click.option("--no-simplify", is_flag=True, help="Leave out onnxsim.")
+@click.option(
+    "--drift-taps",
+    is_flag=True,
+    help="Add outputs that tell what the BatchNorms see, for drift in production.",
+)
 @tolerance_options
 @click.option(
     "--keep-failed", is_flag=True, help="Keep what failed verification, under another name."
