@@ -73,6 +73,20 @@ class Archive:
             )
         return data
 
+    def extent(self, name: str) -> tuple[int, int]:
+        """Where a record's bytes begin in the file, and how many they are.
+
+        Raises:
+            Corrupt: It is missing or damaged.
+        """
+        info = self._info(name)
+        return self._start(info), info.file_size
+
+    @property
+    def has_crcs(self) -> bool:
+        """Whether the records' CRCs are those of their bytes; they may be left out when writing."""
+        return self._checked
+
     def _directory(self) -> list[zipfile.ZipInfo]:
         try:
             with zipfile.ZipFile(self._file) as archive:
@@ -113,20 +127,23 @@ class Archive:
             # TorchScript compresses its code; a record of a few kilobytes may unpack to gigabytes.
             why = f"record {info.filename!r} is compressed, which torch.save never does"
             raise Unsupported(self.path, why)
-        damaged = Corrupt(self.path, f"record {info.filename!r} is damaged")
-        self._file.seek(info.header_offset)
-        header = self._file.read(_LOCAL_HEADER.size)
-        if len(header) != _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-            raise damaged
-        name, extra = _LOCAL_HEADER.unpack(header)[-2:]
-        start = info.header_offset + len(header) + name + extra
-        if start + info.file_size > self._size:
-            raise damaged
-        self._file.seek(start)
+        self._file.seek(self._start(info))
         data = bytearray(info.file_size)
         if self._file.readinto(data) != len(data):  # type: ignore[attr-defined]
-            raise damaged
+            raise Corrupt(self.path, f"record {info.filename!r} is damaged")
         return data
+
+    def _start(self, info: zipfile.ZipInfo) -> int:
+        """Where the bytes of a record begin."""
+        self._file.seek(info.header_offset)
+        header = self._file.read(_LOCAL_HEADER.size)
+        start = self._size + 1
+        if len(header) == _LOCAL_HEADER.size and header.startswith(b"PK\x03\x04"):
+            name, extra = _LOCAL_HEADER.unpack(header)[-2:]
+            start = info.header_offset + len(header) + name + extra
+        if start + info.file_size > self._size:
+            raise Corrupt(self.path, f"record {info.filename!r} is damaged")
+        return start
 
     def _written_without_crc(self) -> bool:
         """``torch.serialization.set_crc32_options(False)`` leaves no usable CRC in any record."""

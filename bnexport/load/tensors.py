@@ -83,6 +83,10 @@ class Tensors:
             self._made[id(record)] = (record, self._build(record, where))
         return self._made[id(record)][1]
 
+    def storages(self) -> dict[str, torch.UntypedStorage]:
+        """The memory of the tensors that were made, by the storages' keys in the file."""
+        return dict(self._storages)
+
     def _build(self, record: Call, where: str) -> torch.Tensor:
         if record.keywords or record.items or record.entries:
             raise self._corrupt(where, "malformed tensor")

@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_function(bnexport, calls):
         "keep_failed": False,
         "fold": True,
         "simplify": True,
+        "drift_taps": False,
     }
 
 
@@ -58,7 +59,15 @@ def test_every_option_reaches_the_function(bnexport, calls):
         *("--batch", "1,4,4", "--opset", "20", "--no-external-data", "--sm", "80,89", "--tf32"),
         *("--atol", "0", "--rtol", "1e-3", "--mixes-batch", "--keep-failed"),
         *("--runtime", "ort,ort-plain", "--runtime", "ort"),
-        *("--no-fold", "--no-simplify", "--precision", "mixed", "--io-half", "--force"),
+        *(
+            "--no-fold",
+            "--no-simplify",
+            "--precision",
+            "mixed",
+            "--io-half",
+            "--force",
+            "--drift-taps",
+        ),
         *("--profile", "H=1:2:3", "--profile", "H=4", "--static", "--optimisation-level", "2"),
         *("--workspace", "64", "--compatible", "ampere", "--compatible", "version"),
         *("--strip-weights", "--refit", "--timing-cache", "t", "--no-timing-cache"),
@@ -104,6 +113,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
         "keep_failed": True,
         "fold": False,
         "simplify": False,
+        "drift_taps": True,
     }
 
 
