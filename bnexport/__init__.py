@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bnexport.load.loaded import Loaded
     from bnexport.parity.result import Check, Parity, Skipped
     from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
+    from bnexport.ranks import RankComparison, compare_ranks
     from bnexport.run import Ran, run
     from bnexport.serving import EvalOnly
     from bnexport.targets.tensorrt import EngineOptions
@@ -43,6 +44,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     # the road, and its stations that stand alone
     "bench",
     "check_batch_norm",
+    "compare_ranks",
     "convert",
     "drift",
     "eval_mode",
@@ -74,6 +76,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "Loaded",
     "Parity",
     "Ran",
+    "RankComparison",
     "Skipped",
     "TapMonitor",
     # what they raise
@@ -117,6 +120,7 @@ _HOMES = {
     "bnexport.load.loaded": ("Loaded",),
     "bnexport.parity.result": ("Check", "Parity", "Skipped"),
     "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),
+    "bnexport.ranks": ("RankComparison", "compare_ranks"),
     "bnexport.run": ("Ran", "run"),
     "bnexport.serving": ("EvalOnly",),
     "bnexport.targets.tensorrt": ("EngineOptions",),

@@ -44,7 +44,7 @@ class Group(click.Group):
         if cmd_name not in self._places:
             return None
         module = importlib.import_module(self._places[cmd_name][0])
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

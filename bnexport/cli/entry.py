@@ -24,6 +24,10 @@ COMMANDS = {
     "fold": ("bnexport.cli.fold", "Fold the BatchNorms of any ONNX file."),
     "inspect": ("bnexport.cli.inspect", "Show a model's layers and BatchNorm statistics."),
     "drift": ("bnexport.cli.drift", "Compare what BatchNorms see with their statistics."),
+    "compare-ranks": (
+        "bnexport.cli.compare_ranks",
+        "Compare the statistics that the ranks of a training saved.",
+    ),
     "passes": ("bnexport.cli.passes", "List the graph passes in the order they run."),
     "report": ("bnexport.cli.report", "Render a saved report, or judge it by other limits."),
     "doctor": ("bnexport.cli.doctor", "Say which runtimes are installed and usable."),

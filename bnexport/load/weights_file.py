@@ -7,6 +7,7 @@ what stands beside them stays as it was to the last bit: optimisers, schedules, 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from collections.abc import Iterator, Mapping
@@ -46,11 +47,13 @@ class WeightsFile:
         path: The file.
         tensors: By the names in it.
         notes: What of it was used.
+        key: The entry of a checkpoint that was named.
     """
 
     path: Path
     tensors: Mapping[str, Tensor]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    key: str | None = None
     _extents: tuple[_Extent, ...] = ()
 
     def write(self, changes: Mapping[str, Tensor], staged: Path) -> None:
@@ -99,19 +102,19 @@ def _bytes_of(memory: torch.UntypedStorage) -> bytes:
 
 
 def open_weights(
-    path: str | Path, key: str | None = None, limits: Limits | None = None
+    source: str | os.PathLike[str], key: str | None = None, limits: Limits | None = None
 ) -> WeightsFile:
     """Read the tensors of a checkpoint, a pickled module or a ``.safetensors`` file; nothing in it runs.
 
     Args:
-        path: The file.
+        source: The file.
         key: The entry of a checkpoint that holds the model.
         limits: The bounds.
 
     Raises:
         Refused: It cannot be read, or is of a kind that cannot be written again.
     """
-    limits, path = limits or Limits(), check_file(path)
+    limits, path = limits or Limits(), check_file(source)
     kind = sniff(path)
     try:
         if kind is Kind.SAFETENSORS:
@@ -139,7 +142,7 @@ def _archive(path: Path, archive: Archive, key: str | None, limits: Limits) -> W
         _Extent(archive.extent(f"data/{name}")[0], memory)
         for name, memory in pickled.tensors.storages().items()
     ]
-    return WeightsFile(path, tensors, notes, tuple(extents))
+    return WeightsFile(path, tensors, notes, key, tuple(extents))
 
 
 def _safetensors(path: Path, limits: Limits) -> WeightsFile:
@@ -152,7 +155,7 @@ def _safetensors(path: Path, limits: Limits) -> WeightsFile:
         _Extent(start + header[name]["data_offsets"][0], value.untyped_storage())
         for name, value in tensors.items()
     ]
-    return WeightsFile(path, tensors, (), tuple(extents))
+    return WeightsFile(path, tensors, _extents=tuple(extents))
 
 
 def _header(file: BinaryIO) -> tuple[Mapping[str, Mapping[str, tuple[int, int]]], int]:

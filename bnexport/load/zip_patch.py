@@ -1,6 +1,6 @@
 """Put right the CRCs of a zip archive some of whose stored records were written over in place.
 
-Writing in place keeps each record at its offset, and so at the alignment that ``torch.load(mmap=True)`` wants. The
+Writing in place keeps each record at its offset, and so at the alignment that mapping it into memory wants. The
 fields are those of the .ZIP File Format Specification (APPNOTE 6.3): 4.3.7, 4.3.9 and 4.3.12.
 """
 
