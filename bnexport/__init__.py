@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bnexport.parity.result import Check, Parity, Skipped
     from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
     from bnexport.ranks import RankComparison, compare_ranks
+    from bnexport.recalibrate import Recalibration, recalibrate
     from bnexport.run import Ran, run
     from bnexport.serving import EvalOnly
     from bnexport.targets.tensorrt import EngineOptions
@@ -51,6 +52,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "fold",
     "freeze_batch_norm",
     "load",
+    "recalibrate",
     "revert_sync_batchnorm",
     "run",
     "verify",
@@ -77,6 +79,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "Parity",
     "Ran",
     "RankComparison",
+    "Recalibration",
     "Skipped",
     "TapMonitor",
     # what they raise
@@ -121,6 +124,7 @@ _HOMES = {
     "bnexport.parity.result": ("Check", "Parity", "Skipped"),
     "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),
     "bnexport.ranks": ("RankComparison", "compare_ranks"),
+    "bnexport.recalibrate": ("Recalibration", "recalibrate"),
     "bnexport.run": ("Ran", "run"),
     "bnexport.serving": ("EvalOnly",),
     "bnexport.targets.tensorrt": ("EngineOptions",),

@@ -24,6 +24,10 @@ COMMANDS = {
     "fold": ("bnexport.cli.fold", "Fold the BatchNorms of any ONNX file."),
     "inspect": ("bnexport.cli.inspect", "Show a model's layers and BatchNorm statistics."),
     "drift": ("bnexport.cli.drift", "Compare what BatchNorms see with their statistics."),
+    "recalibrate": (
+        "bnexport.cli.recalibrate",
+        "Estimate the BatchNorm statistics anew from data.",
+    ),
     "compare-ranks": (
         "bnexport.cli.compare_ranks",
         "Compare the statistics that the ranks of a training saved.",

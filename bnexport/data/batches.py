@@ -47,6 +47,8 @@ class Batches:
         samples: How many there are, where that is known before they are read.
         again: Whether it can be iterated more than once.
         notes: What was assumed.
+        batch_size: Samples a batch, where the source does not say itself.
+        counted: Batches and samples of the last reading.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Batches:
         *,
         samples: int | None = None,
         limit: int | None = None,
+        batch_size: int | None = None,
         again: bool = True,
         notes: Sequence[str] = (),
     ) -> None:
         self.name, self.again, self.notes = name, again, tuple(notes)
+        self.batch_size, self.counted = batch_size, (0, 0)
         counts = [count for count in (samples, limit) if count is not None]
         self.samples = None if samples is None else min(counts)
         self._start, self._limit, self._begun = start, limit, False
@@ -85,12 +89,13 @@ class Batches:
         return self._read()
 
     def _read(self) -> Iterator[Batch]:
-        left = self._limit
+        left, self.counted = self._limit, (0, 0)
         for given in self._given():
             batch = self._fitted(given)
             if left is not None and len(batch) > left:
                 batch = _cut(batch, left)
             if len(batch):
+                self.counted = self.counted[0] + 1, self.counted[1] + len(batch)
                 yield batch
             if left is not None and (left := left - len(batch)) <= 0:
                 return

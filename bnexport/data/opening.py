@@ -60,6 +60,7 @@ def _images(path: Path, module: nn.Module, options: DataOptions) -> Batches:
         module,
         samples=len(found),
         limit=options.limit,
+        batch_size=options.batch_size,
         notes=notes,
     )
 
@@ -84,7 +85,7 @@ def _arrays(path: Path, module: nn.Module, options: DataOptions) -> Batches:
         for first in range(0, samples, size):
             yield {name: array[first : first + size] for name, array in arrays.items()}
 
-    return Batches(str(path), cut, module, samples=samples, limit=options.limit)
+    return Batches(str(path), cut, module, samples=samples, limit=options.limit, batch_size=size)
 
 
 def _made(source: str, module: nn.Module, options: DataOptions) -> Batches:

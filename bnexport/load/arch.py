@@ -13,7 +13,7 @@ from bnexport.load.errors import ArchRefused
 from bnexport.load.importing import user_code
 from bnexport.load.wrappers import unwrap
 
-__all__ = ["build_arch", "call_factory", "check_arch", "check_not_empty"]
+__all__ = ["build_arch", "call_factory", "check_arch", "check_not_empty", "find_callable"]
 
 
 def check_arch(arch: str, option: str = "--arch") -> tuple[str, str]:
@@ -60,6 +60,18 @@ def call_factory(option: str, named: str) -> object:
     home, name = check_arch(named, option)
     with user_code():
         return _call(f"{option} {named}", _factory(f"{option} {named}", home, name), {})
+
+
+def find_callable(option: str, named: str) -> Callable[..., Any]:
+    """What ``option`` names, not called.
+
+    Raises:
+        UsageError: It is not of the form ``package.module:function``.
+        ArchRefused: It cannot be imported.
+    """
+    home, name = check_arch(named, option)
+    with user_code():
+        return _factory(f"{option} {named}", home, name)
 
 
 def check_not_empty(module: torch.nn.Module, what: str) -> None:

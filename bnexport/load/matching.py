@@ -11,7 +11,7 @@ import torch
 from bnexport.load.checkpoint import Weights
 from bnexport.load.errors import KeyMismatch, listing
 
-__all__ = ["load_weights"]
+__all__ = ["load_weights", "names_in"]
 
 _PREFIXES = (
     "module.",
@@ -64,6 +64,12 @@ def load_weights(
             f"loaded in part: {problem.why}; what is missing holds the values that the factory gave it",
         ]
     return (*notes, *_odd_entries(weights), *_dtype_note(weights.tensors, own))
+
+
+def names_in(given: Mapping[str, torch.Tensor], own: Mapping[str, Any]) -> dict[str, str]:
+    """The key that a file has for each of the module's own, wrappers' prefixes and all."""
+    strip, _ = _best_strip(given, own)
+    return {strip(name): name for name in given}
 
 
 class _Strip:

@@ -28,7 +28,7 @@ from bnexport.load.safetensors import read_safetensors
 from bnexport.load.sniff import Kind, check_file, sniff
 from bnexport.load.zip_patch import patch
 
-__all__ = ["WeightsFile", "open_weights"]
+__all__ = ["WeightsFile", "open_weights", "same"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class WeightsFile:
 
         Raises:
             ValueError: A value has another shape.
+            Refused: Something else than these would change with them.
         """
         shutil.copyfile(self.path, staged)
         regions = dict(self._changed(changes))
@@ -74,6 +75,12 @@ class WeightsFile:
                 file.write(data)
             if sniff(self.path) is Kind.ZIP:
                 patch(file, regions)
+        written = open_weights(staged, self.key).tensors
+        for name, value in self.tensors.items():
+            expected = changes[name].to(value.dtype) if name in changes else value
+            if name not in written or not same(written[name], expected):
+                why = f"{name} shares its memory with a tensor that is to change"
+                raise Refused(str(self.path), why, "Save it with tensors of their own (clone them)")
 
     def _changed(self, changes: Mapping[str, Tensor]) -> Iterator[tuple[int, bytes]]:
         """The new bytes of each storage that changes, by where it begins."""
@@ -95,6 +102,15 @@ class WeightsFile:
                 view.set_(memory, own.storage_offset(), own.size(), own.stride())
                 view.copy_(value)
             yield extent.start, bytes(data)
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Bit for bit, NaN like NaN."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(one, other) or (
+        one.is_floating_point() and bool(((one == other) | (one.isnan() & other.isnan())).all())
+    )
 
 
 def _bytes_of(memory: torch.UntypedStorage) -> bytes:

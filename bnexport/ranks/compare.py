@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from bnexport.errors import UsageError
-from bnexport.ranks.read import Rank, Source, layers_of, read_ranks, same
+from bnexport.load.weights_file import same
+from bnexport.ranks.read import Rank, Source, layers_of, read_ranks
 
 __all__ = ["LayerSpread", "RankComparison", "compare_ranks", "compared"]
 

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from bnexport.errors import Refused, UsageError
 from bnexport.load.weights_file import WeightsFile, open_weights
 
-__all__ = ["Rank", "Source", "layers_of", "read_ranks", "same"]
+__all__ = ["Rank", "Source", "layers_of", "read_ranks"]
 
 Source = str | os.PathLike[str] | nn.Module | Mapping[str, Tensor]
 
@@ -105,12 +104,3 @@ def _check_alike(one: Rank, other: Rank) -> None:
         if value.shape != other.tensors[name].shape:
             why = f"{name} is {tuple(value.shape)} in {one.name}, {tuple(other.tensors[name].shape)} in {other.name}"
             raise Refused("the checkpoints", why, "Give checkpoints of one model")
-
-
-def same(one: Tensor, other: Tensor) -> bool:
-    """Bit for bit, NaN like NaN."""
-    if one.dtype != other.dtype:
-        return False
-    return torch.equal(one, other) or (
-        one.is_floating_point() and bool(((one == other) | (one.isnan() & other.isnan())).all())
-    )
