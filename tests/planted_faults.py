@@ -188,7 +188,7 @@ def faults() -> Iterator[Fault]:
     yield Fault("a dead layer", _changed(_set("weight", 0.0, at=...)), "BNX110", "bn", "warning")
     yield Fault(
         "a scale beyond float16",
-        _changed(lambda n: (_set("running_var", 1e-9)(n), _set("weight", 300.0)(n))),
+        _changed(lambda n: (_set("running_var", 0.0)(n), _set("weight", 3e4, at=...)(n))),
         *("BNX111", "bn", "warning"),
     )
     yield Fault(

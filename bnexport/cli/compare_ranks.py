@@ -148,7 +148,7 @@ def _row(layer: LayerSpread) -> list[Cell]:
         _place(layer.shift_at),
         f"{math.exp(layer.log_ratio):.3g}",
         _place(layer.log_ratio_at),
-        "" if layer.explained else Text("NOT SAMPLING", BAD),
+        "sampling" if layer.explained else Text("NOT SAMPLING", BAD),
     ]
 
 

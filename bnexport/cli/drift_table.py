@@ -35,10 +35,10 @@ def limit_options(command: Decorated) -> Decorated:
     command = click.option(
         "--threshold",
         type=click.FloatRange(min=0),
-        default=0.1,
+        default=0.05,
         show_default=True,
         metavar="NATS",
-        help="The least divergence that counts: 0.1 is a shift by 0.32 deviations in every channel.",
+        help="The least divergence that counts: 0.05 is a shift by 0.22 deviations in every channel.",
     )(command)
     return click.option(
         "--alpha",
@@ -101,7 +101,7 @@ def _show(console: Console, document: dict[str, Any], every: bool) -> None:
 def _row(layer: dict[str, Any]) -> list[Cell]:
     from rich.text import Text
 
-    from bnexport.cli.layout import BAD
+    from bnexport.cli.layout import BAD, GOOD
 
     low, high = layer["interval"]
     worst = layer["worst"]
@@ -111,7 +111,7 @@ def _row(layer: dict[str, Any]) -> list[Cell]:
         f"{layer['divergence']:.3g}",
         moved,
         f"{layer['p']:.2g}",
-        Text("DRIFT", BAD) if layer["drifted"] else "",
+        Text("DRIFT", BAD) if layer["drifted"] else Text("ok", GOOD),
         str(layer["channels"]),
         f"{low:.2g}..{high:.2g}",
     ]

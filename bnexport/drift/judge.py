@@ -37,7 +37,7 @@ from bnexport.errors import UsageError
 __all__ = ["ALPHA", "THRESHOLD", "Drift", "LayerDrift", "judge"]
 
 ALPHA = 0.01
-THRESHOLD = 0.1
+THRESHOLD = 0.05
 FLIPS = 9999
 # Fewer groups than these have fewer signs than a p-value of 0.01 needs.
 LEAST_GROUPS = 8
@@ -128,8 +128,8 @@ def judge(state: DriftState, *, alpha: float = ALPHA, threshold: float = THRESHO
     Args:
         state: What was observed.
         alpha: The chance of any layer's being called drifted where none did, were the threshold 0.
-        threshold: The least divergence that counts, in nats: 0.1 is a shift of every mean by 0.32 deviations, or
-            variances 1.56 times as large. Running statistics carry noise of their own, which many samples would find.
+        threshold: The least divergence that counts, in nats: 0.05 is a shift of every mean by 0.22 deviations, or
+            variances 1.37 times as large. Running statistics carry noise of their own, which many samples would find.
 
     Raises:
         UsageError: Too few samples, or no BatchNorm was reached; ``alpha`` or ``threshold`` cannot be used.

@@ -105,11 +105,11 @@ def exploding_scale(norm: Norm) -> Iterator[Finding]:
         return
     weights = _largest_weights(norm, len(scale))
     shift = (0 if norm.bias is None else norm.bias) - scale * mean
-    sizes = {
-        "the scale gamma / sqrt(var + eps)": scale.abs(),
-        "the folded weight": scale.abs() * (1 if weights is None else weights),
-        "the folded bias": shift.abs(),
-    }
+    # Where it is known what it folds into, the product counts: a large scale may make up for small weights.
+    product = {"the scale gamma / sqrt(var + eps)": scale.abs()}
+    if weights is not None:
+        product = {"the folded weight": scale.abs() * weights}
+    sizes = {**product, "the shift beta - scale mean": shift.abs()}
     for name, size in sizes.items():
         if bool((size > HALF_MOST).any()):
             place = int(size.argmax())

@@ -11,7 +11,7 @@ from bnexport.health.wiring import wiring
 FAULTS = {fault.name: fault for fault in faults()}
 # A fault may have consequences that are findings of their own.
 ALSO = {
-    "a scale beyond float16": set(),
+    "a scale beyond float16": {"BNX109"},
     "a mean far from zero": set(),
     "the whole model in train mode": set(),
     "SyncBatchNorm": {"BNX116"},
