@@ -16,6 +16,8 @@ __all__ = ["along", "channels"]
 
 Document = dict[str, Any]
 
+_BAD = "#cf222e"
+
 
 def along(layers: Sequence[Document], threshold: float) -> Markup:
     """The divergence of each layer in the order of the calls, with its interval."""
@@ -35,7 +37,7 @@ def _along(figure: Figure, layers: Sequence[Document], threshold: float) -> None
     above = [layer["interval"][1] - layer["divergence"] for layer in layers]
     axes.errorbar(places, values, yerr=[below, above], fmt="o", markersize=4, elinewidth=1)
     bad = [place for place in places if layers[place]["drifted"]]
-    axes.plot(bad, [values[place] for place in bad], "o", markersize=5, color="#cf222e")
+    axes.plot(bad, [values[place] for place in bad], "o", markersize=5, color=_BAD, zorder=3)
     axes.axhline(threshold, color=INK, linestyle="--", linewidth=1)
     # Linear near zero, where healthy layers lie; logarithmic where drift may be any size.
     axes.set_yscale("symlog", linthresh=max(threshold, 1e-3))

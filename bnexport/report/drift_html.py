@@ -34,7 +34,9 @@ def page(found: Document) -> str:
         f"{said}: {name}",
         tag("header", tag("h1", name), tag("p", word, f" {said}", class_="verdict")),
         _overview(found),
-        section("Every layer", table(_HEADS, map(_row, layers))),
+        section(
+            f"BatchNorm: {len(layers)}", folded("Every layer", table(_HEADS, map(_row, layers)))
+        ),
         *map(_layer, worst),
         _about(found),
     )

@@ -10,7 +10,8 @@ STYLE = """
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 72rem; margin: 0 auto; padding: 1.5rem; }
-h1, p, li, dd, td, summary { overflow-wrap: anywhere; }
+h1, p, li, dd, summary, code { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; margin: 0; }
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 .verdict { font-size: 1.25rem; margin: .5rem 0; }

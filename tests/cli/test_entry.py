@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -62,6 +61,11 @@ def test_an_unknown_command_is_a_usage_error(bnexport):
         ["convert", "--bad"],
         ["run", "--help"],
         ["bench", "--bad"],
+        ["inspect", "--help"],
+        ["drift", "--help"],
+        ["drift", "net.pt", "--bad"],
+        ["recalibrate", "--help"],
+        ["compare-ranks", "--bad"],
     ],
 )
 def test_help_and_usage_errors_import_nothing_heavy(arguments):
@@ -71,17 +75,6 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments):
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.endswith("heavy: []\n")
-
-
-def test_help_is_quick():
-    def once():
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "bnexport", "--help"], capture_output=True, check=True
-        )
-        return time.perf_counter() - start
-
-    assert min(once() for _ in range(5)) < 0.3
 
 
 def test_the_module_runs_as_a_program():
