@@ -66,8 +66,11 @@ def measure_command(
     wanted = data_of(options)
     from bnexport.drift.judge import judge
     from bnexport.drift.measure import observe_data
+    from bnexport.drift.state import check_state_path
     from bnexport.load import load
 
+    if state is not None:
+        check_state_path(Path(state))
     loaded = load(model, **options)
     with progress(quiet=mode.quiet) as observe:
         seen, notes = observe_data(loaded, data, wanted, block=block, observe=observe)

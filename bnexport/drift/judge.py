@@ -142,6 +142,12 @@ def judge(state: DriftState, *, alpha: float = ALPHA, threshold: float = THRESHO
     seen = {
         name: layer for name, layer in state.layers.items() if bool((layer.seen.count > 0).any())
     }
+    if (
+        not seen
+        and (broken := next((n for n, x in state.layers.items() if x.dropped), None)) is not None
+    ):
+        why = f"every sample that reached {broken or 'the model'} held NaN or Inf"
+        raise UsageError("no drift to measure", why, "Look for NaN in the data and in the weights")
     if not seen:
         why = "no BatchNorm with running statistics was reached"
         raise UsageError("no drift to measure", why, "See what the model holds: bnexport inspect")

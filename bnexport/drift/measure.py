@@ -11,10 +11,11 @@ from bnexport.data import DataOptions, open_data
 from bnexport.drift.judge import ALPHA, THRESHOLD, Drift, judge
 from bnexport.drift.monitor import DriftMonitor
 from bnexport.drift.state import DriftState
-from bnexport.errors import Refused, UsageError
+from bnexport.errors import UsageError
 from bnexport.events import Event, Observer, silent, stage
 from bnexport.load import load
-from bnexport.passes.modules import eval_mode, revert_sync_batchnorm, undisturbed, unwrap
+from bnexport.moments import watchable
+from bnexport.passes.modules import eval_mode, revert_sync_batchnorm, undisturbed
 
 if TYPE_CHECKING:
     from bnexport.load.loaded import Loaded
@@ -66,11 +67,7 @@ def observe_data(
         Refused: There is no module, or the data cannot be read.
         UsageError: The model does not run on the data, or has no BatchNorm.
     """
-    if not isinstance(loaded.model, nn.Module):
-        why = "its BatchNorms are operators, and their statistics may be folded"
-        raise Refused("drift of an ONNX file", why, "Give the model that it was made from")
-    inside, _ = unwrap(loaded.model)
-    module = revert_sync_batchnorm(inside)
+    module = revert_sync_batchnorm(watchable(loaded, "drift"))
     batches = open_data(data, module, options)
     monitor = DriftMonitor(module, every=1, block=block)
     done = 0

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bnexport.errors import Refused, UsageError
+from bnexport.errors import OutputError, Refused, UsageError
 from bnexport.moments import Moments
 from bnexport.publish import Staging
 
-__all__ = ["GROUPS", "DriftState", "LayerState", "Running", "merge"]
+__all__ = ["GROUPS", "DriftState", "LayerState", "Running", "check_state_path", "merge"]
 
 GROUPS = 16
 _SCHEMA = "bnexport.drift-state/1"
@@ -113,12 +113,13 @@ class DriftState:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write it, whole or not at all.
+        """Write it, whole or not at all, in the place of an older state too.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: It cannot be written, or would replace what is no state.
         """
         path = Path(path)
+        check_state_path(path)
         with Staging(path) as staging:
             (staging.folder / path.name).write_bytes(self._bytes())
             staging.commit(path.name, ())
@@ -167,6 +168,20 @@ class DriftState:
             if not same:
                 why = f"{name or 'the model'} has other running statistics, channels or groups"
                 raise UsageError("states of different models", why, "Merge those of one model")
+
+
+def check_state_path(path: Path) -> None:
+    """See that no model or other file would be lost.
+
+    Raises:
+        OutputError: Something lies there that is no state.
+    """
+    if path.is_file():
+        try:
+            DriftState.read(path)
+        except Refused:
+            why = "what lies there is no state of drift"
+            raise OutputError(f"cannot write {path}", why, "Name another file") from None
 
 
 def merge(states: Sequence[DriftState]) -> DriftState:

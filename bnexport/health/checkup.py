@@ -20,6 +20,9 @@ __all__ = ["Checkup", "UnhealthyBatchNorm", "check_batch_norm", "checkup"]
 
 # Formats in which modes were not stored: a constructor has just made the module, in train mode.
 _BUILT = ("architecture", "checkpoint", "safetensors")
+_COMPILED = (
+    "exported program"  # its modes are in its graph, whatever the holders of its tensors say
+)
 _SHOWN = 10
 
 
@@ -120,8 +123,8 @@ def checkup(
         raise TypeError("a graph has no modules to look over")
     module, _ = unwrap(loaded.model)
     places, note = _places(module, loaded, inputs, inputs_from) if run else ({}, "")
-    just_built = loaded.format in _BUILT and module.training
-    findings, known = sift(diagnose(module, places, modes_count=not just_built), ignored)
+    told = loaded.format != _COMPILED and not (loaded.format in _BUILT and module.training)
+    findings, known = sift(diagnose(module, places, modes_count=told), ignored)
     return Checkup(findings, known, places, note)
 
 
@@ -132,8 +135,8 @@ def _places(
     inputs_from: Path | None,
 ) -> tuple[dict[str, Place], str]:
     """A model need not run to be inspected, unless the user says on what."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return {}, "compiled by TorchScript: what each layer follows is not seen"
+    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
+        return {}, "a compiled model: what each layer follows is not seen"
     try:
         examples = _examples(module, loaded, inputs, inputs_from)
         names = [spec.name for spec in examples.specs]

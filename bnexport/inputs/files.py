@@ -116,7 +116,7 @@ def _from_numpy(loaded: object) -> Arrays:
 def _load_tensors(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, AttributeError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, AttributeError, LookupError, TypeError) as error:
         raise ValueError("it is no archive of arrays and no file of plain tensors") from error
 
 

@@ -97,7 +97,8 @@ def _canonical(name: str, names: Mapping[str, object]) -> str:
 def _check_alike(one: Rank, other: Rank) -> None:
     differing = sorted(one.tensors.keys() ^ other.tensors.keys())
     if differing:
-        named = ", ".join(differing[:_NAMED]) + (", ..." if len(differing) > _NAMED else "")
+        more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+        named = ", ".join(differing[:_NAMED]) + more
         why = f"{len(differing)} names are in one of {one.name} and {other.name} only: {named}"
         raise Refused("the checkpoints", why, "Give checkpoints of one model")
     for name, value in one.tensors.items():

@@ -17,11 +17,12 @@ from torch import nn
 from bnexport.data import DataOptions, open_data
 from bnexport.data.batches import Batches
 from bnexport.drift.monitor import running_of
-from bnexport.errors import Refused, UsageError
+from bnexport.errors import UsageError
 from bnexport.events import Observer, silent, stage
 from bnexport.health.facts import is_batch_norm
 from bnexport.load import load
-from bnexport.passes.modules import eval_mode, revert_sync_batchnorm, undisturbed, unwrap
+from bnexport.moments import watchable
+from bnexport.passes.modules import eval_mode, revert_sync_batchnorm, undisturbed
 from bnexport.recalibrate.estimate import Progress, at_once, one_by_one, reached
 from bnexport.recalibrate.result import LayerChange, Recalibration
 from bnexport.recalibrate.resume import Keeper
@@ -73,14 +74,13 @@ def recalibrate(
         OutputError: The output cannot be written.
     """
     loaded = load(model)
-    if not isinstance(loaded.model, nn.Module):
-        why = "its BatchNorms are operators, and may be folded"
-        raise Refused("recalibration of an ONNX file", why, "Give the model that it was made from")
+    inside = watchable(loaded, "recalibration")
     if in_place and not isinstance(model, nn.Module):
         raise UsageError("in_place", "the model was read from a file", "Give a live module")
-    inside, _ = unwrap(loaded.model)
     if output is not None:
         check_output(Path(output), loaded, state_dict_key)
+        if state is not None and Path(state).resolve() == Path(output).resolve():
+            raise UsageError(f"state {state}", "it is the output, too", "Name another file")
     copied = revert_sync_batchnorm(inside)
     found = _estimated(copied, data, options, sequential, metric, state, observe)
     if output is not None:

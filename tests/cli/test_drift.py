@@ -94,4 +94,38 @@ def test_an_onnx_file_has_no_statistics(bnexport, here):
     onnx.save(onnx.parser.parse_model(text), "net.onnx")
     outcome = bnexport("drift", "net.onnx", "--data", "healthy.npz")
     assert outcome.code == 3
-    assert "Give the model that it was made from" in outcome.err
+    assert "Give the module that it was made from" in outcome.err
+
+
+def test_no_model_is_overwritten_by_a_state(bnexport, here):
+    before = (here / "net.pt").read_bytes()
+    outcome = bnexport("drift", "net.pt", "--data", "healthy.npz", "--state", "net.pt")
+    assert outcome.code == 2
+    assert "no state of drift" in outcome.err
+    assert (here / "net.pt").read_bytes() == before
+
+
+def test_nothing_but_nan(bnexport, here):
+    np.savez("nan.npz", input=np.full((32, 3, 8, 8), np.nan, np.float32))
+    outcome = bnexport("drift", "net.pt", "--data", "nan.npz")
+    assert outcome.code == 2
+    assert "every sample that reached 1 held NaN or Inf" in outcome.err
+
+
+def test_an_exported_program_calls_no_layers(bnexport, here):
+    free = {0: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(
+        calibrated(10), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=(free,)
+    )
+    torch.export.save(program, "net.pt2")
+    outcome = bnexport("drift", "net.pt2", "--data", "healthy.npz")
+    assert outcome.code == 3
+    assert "not called one by one" in outcome.err
+    assert "BNX101" not in bnexport("inspect", "net.pt2").out
+
+
+def test_text_is_no_data(bnexport, here):
+    (here / "x.txt").write_text("hello\n" * 50)
+    outcome = bnexport("drift", "net.pt", "--data", "x.txt")
+    assert outcome.code == 3
+    assert "cannot be read" in outcome.err
