@@ -38,7 +38,7 @@ PHOTOGRAPHS = (
     *("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png"),
     *("hubble_deep_field.jpg", "ihc.png", "retina.jpg", "motorcycle_right.png"),
 )
-SIDE, SAMPLES, TESTED = 224, 384, 64
+SIDE, SAMPLES, TESTED = 224, 256, 64
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -52,12 +52,12 @@ def main() -> int:
     healthy = pretrained()
     expected = outputs(healthy, tested)
     rows = [{"statistics": "as trained", **apart(expected, expected)}]
-    for name, destroy in DESTROYED.items():
+    for name, (destroy, ways) in DESTROYED.items():
         broken = copy.deepcopy(healthy)
         for layer in batch_norms(broken):
             destroy(layer)
         rows.append({"statistics": name, **apart(outputs(broken, tested), expected)})
-        for sequential in (False, True):
+        for sequential in ways:
             mended = copy.deepcopy(broken)
             data = whole.split(32)
             bnexport.recalibrate(mended, data, sequential=sequential, in_place=True)
@@ -94,7 +94,8 @@ def _random(layer: nn.Module) -> None:
     layer.running_var.uniform_(0.01, 10, generator=made)  # type: ignore[operator, union-attr]
 
 
-DESTROYED = {"reset to 0 and 1": _zero, "random": _random}
+# One by one takes 52 passes, and the old statistics do not matter to it: once is enough.
+DESTROYED = {"reset to 0 and 1": (_zero, (False,)), "random": (_random, (False, True))}
 
 
 def batch_norms(net: nn.Module) -> list[nn.Module]:
