@@ -46,7 +46,8 @@ def pooled(
     """
     if elements is not None and elements < 2:
         raise UsageError(f"{elements} elements", "they have no unbiased variance", "Give 2 or more")
-    share = (weights / weights.sum()).double()[:, None]
+    weights = weights.double()
+    share = (weights / weights.sum())[:, None]
     mean = (share * means).sum(0)
     biased = variances if elements is None else variances * ((elements - 1) / elements)
     variance = (share * (biased + (means - mean) ** 2)).sum(0)
