@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_ranks_command"]
 
 _SHOWN = 12
-_HEADS = ("layer", "mean apart", "at", "variance ratio", "at", "")
+_HEADS = ("layer", "mean apart", "at", "variance ratio", "at", "explained by")
 
 
 @click.command("compare-ranks", cls=Command)
@@ -124,7 +124,7 @@ def _show(console: Console, found: RankComparison, every: bool) -> None:
     listed = found.layers if every else [each for each in apart if each.shift or each.log_ratio]
     shown = listed if every else listed[:_SHOWN]
     if shown:
-        table = columns(*_HEADS, wide="layer", left=("",))
+        table = columns(*_HEADS, wide="layer", left=("explained by",))
         rows(console, table, map(_row, shown))
     if more := len(listed) - len(shown):
         fields(console, [("", f"and {more} more, less far apart (--layers)")])
@@ -141,7 +141,7 @@ def _facts(found: RankComparison) -> list[tuple[str, Cell]]:
         (
             "sampling",
             f"explains {found.shift_limit:.2g} sd and a ratio of {ratio:.3g} at most; "
-            f"it passes with probability {found.alpha:g}",
+            f"more by chance once in {1 / found.alpha:.3g} comparisons",
         )
     ]
     if found.differing:

@@ -51,7 +51,9 @@ def test_where_nobody_counted_the_weights_are_equal(tmp_path, count):
 
 def test_uneven_batches_are_weighted(tmp_path):
     """3 : 1, by hand: the mean is 1; the variance 1 + (3 * 1 + 1 * 9) / 4."""
-    assert values(merged(tmp_path, (0.0, 1.0, 30), (4.0, 1.0, 10))) == (1.0, 4.0)
+    out = merged(tmp_path, (0.0, 1.0, 30), (4.0, 1.0, 10))
+    assert values(out) == (1.0, 4.0)
+    assert int(out["bn.num_batches_tracked"]) == 40
 
 
 def test_the_elements_of_a_rank_without_batches_are_none(tmp_path):

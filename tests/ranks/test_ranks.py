@@ -237,6 +237,8 @@ def test_the_command(bnexport_cli, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "verdict   statistics diverged: SyncBatchNorm was not used" in out
     assert "remedy    Use --merge" in out
+    assert out.splitlines()[2].split()[0] == "layer"
+    assert "NOT SAMPLING" not in out
     assert main(["compare-ranks", *paths, "--merge", paths[0]]) == 2
     assert main(["compare-ranks", *paths, "--broadcast-buffers"]) == 1
     assert "differ by their last batch alone" in capsys.readouterr().out
