@@ -11,7 +11,10 @@ RANKS = 2
 
 
 class Synchronised(nn.BatchNorm2d):
-    """What SyncBatchNorm computes, which torch has for GPUs only: the moments of all ranks' batches together."""
+    """The forward pass of SyncBatchNorm, which torch has for accelerators only: the moments of all ranks' batches.
+
+    Its gradient leaves out that the moments depend on the batch. The statistics and their agreement do not need it.
+    """
 
     def forward(self, x):
         if not self.training:
@@ -30,37 +33,69 @@ class Synchronised(nn.BatchNorm2d):
         return normal * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-def network(norm, momentum):
+def network(norm=nn.BatchNorm2d, momentum=0.1):
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 6, 3), norm(6, momentum=momentum), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.Flatten(1)
     )
 
 
-def data(rank, step, apart):
+def data(rank, step, apart=0.0, flat=False):
+    """``flat``: all pixels of a sample are alike."""
     made = torch.Generator().manual_seed(1000 * rank + step)
-    return torch.randn(8, 3, 8, 8, generator=made) + apart * rank
+    size = 1 if flat else 8
+    return torch.randn(8, 3, size, size, generator=made).expand(8, 3, 8, 8) + apart * rank
 
 
-def train(rank, folder, name, norm=nn.BatchNorm2d, apart=0.0, steps=20, momentum=0.1):
-    model = DistributedDataParallel(network(norm, momentum), broadcast_buffers=False)
-    optimiser = torch.optim.SGD(model.parameters(), 0.01)
+def train(
+    rank,
+    folder,
+    name,
+    norm=nn.BatchNorm2d,
+    apart=0.0,
+    steps=20,
+    momentum=0.1,
+    broadcast=False,
+    flat=False,
+    rate=0.01,
+    validate=False,
+):
+    model = DistributedDataParallel(network(norm, momentum), broadcast_buffers=broadcast)
+    optimiser = torch.optim.SGD(model.parameters(), rate)
     for step in range(steps):
         optimiser.zero_grad()
-        model(data(rank, step, apart)).square().mean().backward()
+        model(data(rank, step, apart, flat)).square().mean().backward()
         optimiser.step()
+    if validate:
+        model.eval()(data(rank, steps, apart, flat))
     torch.save({"model": model.state_dict(), "step": steps}, folder / f"{name}{rank}.pt")
+
+
+def refused():
+    """What SyncBatchNorm says to a tensor of the processor."""
+    try:
+        nn.SyncBatchNorm(3)(torch.randn(2, 3, 4, 4))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def main(rank, store, folder):
     distributed.init_process_group(
         "gloo", init_method=f"file://{store}", rank=rank, world_size=RANKS
     )
+    (folder / f"refused{rank}.txt").write_text(refused())
     train(rank, folder, "plain")
     train(rank, folder, "synced", Synchronised)
     train(rank, folder, "apart", apart=2.0)
     train(rank, folder, "once", steps=1, momentum=1.0, apart=0.3)
     train(rank, folder, "synced_once", Synchronised, steps=1, momentum=1.0, apart=0.3)
+    train(rank, folder, "cumulative", steps=3, momentum=None, apart=0.3, rate=0)
+    train(rank, folder, "broadcast", broadcast=True, rate=0)
+    train(rank, folder, "validated", broadcast=True, apart=2.0, validate=True)
+    slow = {"flat": True, "momentum": 0.03, "steps": 60}
+    train(rank, folder, "slow", **slow)
+    train(rank, folder, "slow_broadcast", broadcast=True, **slow)
     distributed.destroy_process_group()
 
 

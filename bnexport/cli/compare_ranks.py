@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_ranks_command"]
 
 _SHOWN = 12
-_HEADS = ("layer", "mean apart", "at", "variance ratio", "at", "")
+_HEADS = ("layer", "mean apart", "at", "variance ratio", "at", "explained by")
 
 
 @click.command("compare-ranks", cls=Command)
@@ -58,11 +58,18 @@ _HEADS = ("layer", "mean apart", "at", "variance ratio", "at", "")
     help="The chance of calling sampling something else.",
 )
 @click.option(
+    "--broadcast-buffers",
+    "broadcast",
+    is_flag=True,
+    help="DistributedDataParallel had broadcast_buffers=True, its default, without SyncBatchNorm: "
+    "ranks differ by one batch, and are judged so.",
+)
+@click.option(
     "--elements",
     type=click.IntRange(min=2),
     metavar="N",
     help="Values a channel in one rank's batch (samples times pixels), the same in every layer: "
-    "makes the merged variance exact.",
+    "makes the merged variance exact where momentum is 1.",
 )
 @click.option("--state-dict-key", metavar="KEY", help="Where in the checkpoints the weights are.")
 @click.option("--layers", "every", is_flag=True, help="List every BatchNorm.")
@@ -73,6 +80,7 @@ def compare_ranks_command(
     batch_size: int,
     momentum: float,
     alpha: float,
+    broadcast: bool,
     elements: int | None,
     state_dict_key: str | None,
     every: bool,
@@ -80,14 +88,17 @@ def compare_ranks_command(
     """Compare the BatchNorm statistics in the CHECKPOINTS that each rank of one training saved.
 
     Without SyncBatchNorm each rank keeps statistics of its own, and which rank's checkpoint is deployed makes a
-    difference. Exit code 1 where they differ, unless --merge makes one of them.
+    difference. Exit code 0 where the statistics are the same, or --merge made one file of them; 1 where they differ;
+    2 and 3 where they cannot be compared or merged.
     """
     from bnexport.ranks.compare import compared
     from bnexport.ranks.pool import merge_ranks
     from bnexport.ranks.read import read_ranks
+    from bnexport.ranks.sampling import Sampling
 
+    sampling = Sampling(batch_size, momentum, alpha, broadcast)
     ranks = read_ranks(checkpoints, state_dict_key)
-    found = compared(ranks, batch_size, momentum, alpha)
+    found = compared(ranks, sampling)
     if merged is not None:
         merge_ranks(ranks, found, Path(merged), elements)
     document = found.to_json() | {"merged": merged}
@@ -113,7 +124,7 @@ def _show(console: Console, found: RankComparison, every: bool) -> None:
     listed = found.layers if every else [each for each in apart if each.shift or each.log_ratio]
     shown = listed if every else listed[:_SHOWN]
     if shown:
-        table = columns(*_HEADS, wide="layer", left=("",))
+        table = columns(*_HEADS, wide="layer", left=("explained by",))
         rows(console, table, map(_row, shown))
     if more := len(listed) - len(shown):
         fields(console, [("", f"and {more} more, less far apart (--layers)")])
@@ -127,13 +138,22 @@ def _show(console: Console, found: RankComparison, every: bool) -> None:
 def _facts(found: RankComparison) -> list[tuple[str, Cell]]:
     ratio = math.exp(found.log_ratio_limit)
     facts: list[tuple[str, Cell]] = [
-        ("sampling", f"explains {found.shift_limit:.2g} sd and a ratio of {ratio:.3g} at most")
+        (
+            "sampling",
+            f"explains {found.shift_limit:.2g} sd and a ratio of {ratio:.3g} at most; "
+            f"more by chance once in {1 / found.alpha:.3g} comparisons",
+        )
     ]
     if found.differing:
         named = ", ".join(found.differing[:3]) + (", ..." if len(found.differing) > 3 else "")
         facts.append(("differ", f"{len(found.differing)} other tensors: {named}"))
     if found.uneven:
-        facts.append(("uneven", "the ranks have tracked different numbers of batches"))
+        facts.append(
+            (
+                "uneven",
+                "the ranks have tracked different numbers of batches; --merge weights by them",
+            )
+        )
     return facts
 
 

@@ -1,61 +1,28 @@
-r"""Do the ranks' running statistics agree, and if not, does sampling explain it?
+"""Do the ranks' running statistics agree, and if not, does sampling explain it?
 
-Running statistics are exponential averages with momentum a, of the batches that one rank saw. So many independent
-batches have an average as noisy:
-
-    n = (2 - a) / a            (19 at a = 0.1)
-
-A batch of B samples of a population of variance v has a mean with a variance of at most v / B, where all pixels of a
-sample are alike; less where they differ. So the means of two ranks differ by a normal deviate of at most
-
-    sqrt(2 v / (n B))          and the logarithms of their variances of    sqrt(4 / (n B)).
-
-The limits are those at which one of all the channels, layers and pairs of ranks is passed with probability alpha, by
-Bonferroni. Pixels do differ, and so they are wide: what passes them is no noise.
+Of every BatchNorm the two ranks are named that are furthest apart in one channel, by |m_i - m_j| in deviations and by
+the logarithm of v_i / v_j. `sampling` has the limits that they are held to, and what these take for granted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bnexport.errors import UsageError
 from bnexport.load.weights_file import same
-from bnexport.ranks.read import Rank, Source, layers_of, read_ranks
+from bnexport.ranks.buffers import layers_of, named, stacked, tracked
+from bnexport.ranks.read import Rank, Source, read_ranks
+from bnexport.ranks.sampling import Limits, Sampling
+from bnexport.ranks.verdict import EITHER, MERGEABLE, VERDICTS
 
 __all__ = ["LayerSpread", "RankComparison", "compare_ranks", "compared"]
 
 EPS = 1e-5  # PyTorch's default; a state dict does not tell
 ROUNDING = 4 * 2.0**-23
-_COUNTER = "num_batches_tracked"
-
-VERDICTS = {
-    "broken": (
-        "running statistics are broken on some ranks",
-        "Take an earlier checkpoint; see which step it began in: bnexport inspect",
-    ),
-    "models differ": (
-        "the parameters differ: these are not the ranks of one run at one step",
-        "Give checkpoints that were saved at the same step; all-reduce keeps parameters equal",
-    ),
-    "data differ": (
-        "statistics diverged: SyncBatchNorm was not used, and the ranks saw different data, for sampling explains less",
-        "Shuffle before sharding, train with SyncBatchNorm (torch.nn.SyncBatchNorm.convert_sync_batchnorm before "
-        "DistributedDataParallel), and for this checkpoint use --merge or bnexport recalibrate",
-    ),
-    "diverged": (
-        "statistics diverged: SyncBatchNorm was not used. Sampling explains how far",
-        "Use --merge, which has less noise than any rank alone; train with SyncBatchNorm where a rank's batch is "
-        "below 16",
-    ),
-    "synchronised": ("the statistics are the same on all ranks", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -100,6 +67,9 @@ class RankComparison:
         log_ratio_limit: What sampling explains of ``log_ratio``.
         alpha: The chance that sampling alone passes a limit, over everything.
         uneven: Whether ranks have tracked different numbers of batches.
+        one_batch: Whether the last batch alone explains the differences, too: where DistributedDataParallel had
+            ``broadcast_buffers=True``, they then are of rank 0's data.
+        broadcast: Whether it is known to have had.
     """
 
     verdict: str
@@ -112,6 +82,8 @@ class RankComparison:
     log_ratio_limit: float
     alpha: float
     uneven: bool
+    one_batch: bool
+    broadcast: bool
 
     @property
     def ok(self) -> bool:
@@ -121,7 +93,7 @@ class RankComparison:
     @property
     def mergeable(self) -> bool:
         """Whether pooling makes sense."""
-        return self.verdict in ("synchronised", "diverged", "data differ")
+        return self.verdict in MERGEABLE and not self.broadcast
 
     def to_json(self) -> dict[str, Any]:
         """As one document."""
@@ -134,87 +106,79 @@ def compare_ranks(
     batch_size: int = 32,
     momentum: float = 0.1,
     alpha: float = 0.01,
+    broadcast: bool = False,
     key: str | None = None,
 ) -> RankComparison:
     """Compare the running statistics that the ranks of one training have saved.
 
     Args:
         sources: Files, modules or state dicts, one a rank.
-        batch_size: Samples a batch on one rank.
-        momentum: Of the BatchNorms, in training.
-        alpha: The chance of calling sampling something else.
+        batch_size: Independent samples a batch on one rank.
+        momentum: Of the BatchNorms, in training; for a cumulative average of N batches, 2 / (N + 1).
+        alpha: The chance of calling sampling something else, over all layers, channels and pairs of ranks.
+        broadcast: Whether DistributedDataParallel ran with ``broadcast_buffers=True``, its default, and no
+            SyncBatchNorm; False: not known.
         key: The entry of a checkpoint that holds the model.
 
     Raises:
         UsageError: Fewer than two are given, an argument cannot be used, or there is no BatchNorm.
         Refused: One cannot be read, or they are of different models.
     """
-    return compared(read_ranks(sources, key), batch_size, momentum, alpha)
+    sampling = Sampling(batch_size, momentum, alpha, broadcast)
+    return compared(read_ranks(sources, key), sampling)
 
 
-def compared(
-    ranks: Sequence[Rank], batch_size: int, momentum: float, alpha: float
-) -> RankComparison:
+def compared(ranks: Sequence[Rank], sampling: Sampling) -> RankComparison:
     """See `compare_ranks`."""
-    if batch_size < 1 or not 0 < momentum <= 1 or not 0 < alpha < 1:
-        why = f"batch size {batch_size}, momentum {momentum}, alpha {alpha}"
-        raise UsageError(
-            "what sampling explains",
-            why,
-            "Give a batch of 1 or more, and the others between 0 and 1",
-        )
-    names = layers_of(ranks[0])
+    names = layers_of(ranks[0].tensors)
     if not names:
         why = "no checkpoint holds a running mean and variance"
         raise UsageError(
             "no BatchNorm to compare", why, "Give checkpoints of a model that has some"
         )
-    limits = _limits(ranks, names, batch_size, momentum, alpha)
+    channels = sum(ranks[0].tensors[named(name)[0]].numel() for name in names)
+    narrow = sampling.of_last_batch(channels, len(ranks))
+    limits = narrow if sampling.broadcast else sampling.of_averages(channels, len(ranks))
     layers = tuple(_spread(ranks, name, limits) for name in names)
     differing = tuple(_differing(ranks, names))
-    verdict = _verdict(layers, differing)
-    uneven = any(len(set(layer.tracked)) > 1 for layer in layers if layer.tracked)
-    text, remedy = VERDICTS[verdict]
+    one_batch = all(_within(layer, narrow) for layer in layers)
+    verdict = _verdict(layers, differing, sampling.broadcast)
+    said = EITHER if verdict == "diverged" and one_batch else VERDICTS[verdict]
     return RankComparison(
-        verdict,
-        text,
-        remedy,
-        tuple(rank.name for rank in ranks),
-        layers,
-        differing,
-        *limits,
-        alpha,
-        uneven,
+        verdict=verdict,
+        text=said.text,
+        remedy=said.remedy,
+        ranks=tuple(rank.name for rank in ranks),
+        layers=layers,
+        differing=differing,
+        shift_limit=limits.shift,
+        log_ratio_limit=limits.log_ratio,
+        alpha=sampling.alpha,
+        uneven=any(len(set(layer.tracked)) > 1 for layer in layers if layer.tracked),
+        one_batch=one_batch,
+        broadcast=sampling.broadcast,
     )
 
 
-def _verdict(layers: Sequence[LayerSpread], differing: Sequence[str]) -> str:
+def _verdict(layers: Sequence[LayerSpread], differing: Sequence[str], broadcast: bool) -> str:
     if any(layer.broken for layer in layers):
         return "broken"
     if differing:
         return "models differ"
     if not all(layer.explained for layer in layers):
         return "data differ"
-    apart = any(max(layer.shift, layer.log_ratio) > ROUNDING for layer in layers)
-    return "diverged" if apart else "synchronised"
+    if all(_within(layer, Limits(ROUNDING, ROUNDING)) for layer in layers):
+        return "synchronised"
+    return "last batch" if broadcast else "diverged"
 
 
-def _limits(
-    ranks: Sequence[Rank], names: Sequence[str], batch_size: int, momentum: float, alpha: float
-) -> tuple[float, float]:
-    channels = sum(_values(ranks[0], name)[0].numel() for name in names)
-    pairs = len(ranks) * (len(ranks) - 1) // 2
-    # Two statistics, each on two sides.
-    tail = alpha / (4 * pairs * max(channels, 1))
-    quantile = NormalDist().inv_cdf(1 - tail)
-    independent = (2 - momentum) / momentum * batch_size
-    return quantile * math.sqrt(2 / independent), quantile * math.sqrt(4 / independent)
+def _within(layer: LayerSpread, limits: Limits) -> bool:
+    return layer.shift <= limits.shift and layer.log_ratio <= limits.log_ratio
 
 
-def _spread(ranks: Sequence[Rank], name: str, limits: tuple[float, float]) -> LayerSpread:
-    means, variances = (
-        torch.stack(each) for each in zip(*(_values(r, name) for r in ranks), strict=True)
-    )
+def _spread(ranks: Sequence[Rank], name: str, limits: Limits) -> LayerSpread:
+    tensors = [rank.tensors for rank in ranks]
+    means, variances = stacked(tensors, name)
     broken = tuple(_broken(ranks, means, variances))
     deviation = (variances.mean(0) + EPS).clamp_min(EPS).sqrt()
     shift, shift_at = _widest(means / deviation)
@@ -226,8 +190,8 @@ def _spread(ranks: Sequence[Rank], name: str, limits: tuple[float, float]) -> La
         shift_at=shift_at,
         log_ratio=log_ratio,
         log_ratio_at=log_ratio_at,
-        explained=shift <= limits[0] and log_ratio <= limits[1],
-        tracked=_tracked(ranks, name),
+        explained=shift <= limits.shift and log_ratio <= limits.log_ratio,
+        tracked=tracked(tensors, name),
         broken=broken,
     )
 
@@ -249,19 +213,7 @@ def _broken(ranks: Sequence[Rank], means: Tensor, variances: Tensor) -> Iterator
 
 
 def _differing(ranks: Sequence[Rank], names: Sequence[str]) -> Iterator[str]:
-    keys = ("running_mean", "running_var", _COUNTER)
-    buffers = {f"{name}.{key}" if name else key for name in names for key in keys}
+    buffers = {each for name in names for each in named(name)}
     for name, value in ranks[0].tensors.items():
         if name not in buffers and not all(same(value, rank.tensors[name]) for rank in ranks[1:]):
             yield name
-
-
-def _values(rank: Rank, name: str) -> tuple[Tensor, Tensor]:
-    prefix = f"{name}." if name else ""
-    mean, variance = (rank.tensors[prefix + key] for key in ("running_mean", "running_var"))
-    return mean.double().flatten(), variance.double().flatten()
-
-
-def _tracked(ranks: Sequence[Rank], name: str) -> tuple[int, ...] | None:
-    key = f"{name}.{_COUNTER}" if name else _COUNTER
-    return tuple(int(rank.tensors[key]) for rank in ranks) if key in ranks[0].tensors else None

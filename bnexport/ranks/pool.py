@@ -6,9 +6,10 @@ With weights w_i, the share of the batches that rank i tracked, and its mean m_i
 
 The stored variance is the unbiased one, n / (n - 1) times that by which a batch of n values a channel is normalised.
 Where n is known, it is put right: each rank's is made biased, pooled, and made unbiased for the n of all ranks
-together; then pooling one batch of each rank gives exactly what SyncBatchNorm stores for it. Where it is not, v is off
-by one part in n at most. Over many batches the means m_i are averages, and what they scattered from batch to batch is
-lost: one part in the batch size at most. `bnexport recalibrate` has neither error.
+together. Then pooling one batch of each rank (momentum 1) gives exactly what SyncBatchNorm stores for it. Where it is
+not given, v is off by one part in n at most. Over many batches the means m_i are averages, and what they scattered from
+batch to batch is lost: one part in the batch size at most, and n puts nothing right. `bnexport recalibrate` has neither
+error. What the sums are of are statistics of each rank's own batches: under broadcast_buffers=True they are rank 0's.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from torch import Tensor
 
 from bnexport.errors import OutputError, Refused, UsageError
 from bnexport.publish import Staging
+from bnexport.ranks.buffers import layers_of, named, stacked, tracked
 from bnexport.ranks.compare import RankComparison
-from bnexport.ranks.read import Rank, layers_of
+from bnexport.ranks.read import Rank
+from bnexport.ranks.verdict import MERGEABLE
 
 __all__ = ["merge_ranks", "pooled"]
 
@@ -35,20 +38,21 @@ def pooled(
     Args:
         means: Float64 of shape (R, C).
         variances: The unbiased ones, float64 of shape (R, C).
-        weights: Of shape (R,); they need not sum to 1.
-        elements: Values a channel in one rank's batch; None: many.
+        weights: Of shape (R,), none negative; they need not sum to 1.
+        elements: Values a channel in one rank's batch, where the statistics are those of one; None: many.
 
     Raises:
         UsageError: ``elements`` is below 2, of which there is no unbiased variance.
     """
     if elements is not None and elements < 2:
         raise UsageError(f"{elements} elements", "they have no unbiased variance", "Give 2 or more")
-    share = (weights / weights.sum()).double()[:, None]
+    weights = weights.double()
+    share = (weights / weights.sum())[:, None]
     mean = (share * means).sum(0)
     biased = variances if elements is None else variances * ((elements - 1) / elements)
     variance = (share * (biased + (means - mean) ** 2)).sum(0)
     if elements is not None:
-        together = elements * len(means)
+        together = elements * int((weights > 0).sum())
         variance = variance * (together / (together - 1))
     return mean, variance
 
@@ -61,11 +65,15 @@ def merge_ranks(
     The number of tracked batches becomes that of all ranks together.
 
     Raises:
-        Refused: The ranks are not of one run, or the first is no file.
+        Refused: The ranks are not of one run, hold rank 0's statistics only, or the first is no file; or its type
+            cannot hold what comes out.
         OutputError: The output is one of the inputs, or cannot be written.
     """
     if not found.mergeable:
-        raise Refused("the checkpoints cannot be merged", found.text, found.remedy)
+        why, remedy = found.text, found.remedy
+        if found.broadcast and found.verdict in MERGEABLE:
+            why, remedy = "all ranks hold rank 0's statistics", "Use bnexport recalibrate"
+        raise Refused("the checkpoints cannot be merged", why, remedy)
     file = ranks[0].file
     if file is None:
         raise Refused(
@@ -82,22 +90,28 @@ def merge_ranks(
 
 
 def _changes(ranks: Sequence[Rank], elements: int | None) -> dict[str, Tensor]:
+    own = ranks[0].tensors
+    tensors = [rank.tensors for rank in ranks]
     found: dict[str, Tensor] = {}
-    for layer in layers_of(ranks[0]):
-        prefix = f"{layer}." if layer else ""
-        counter = f"{prefix}num_batches_tracked"
-        counts = [rank.tensors[counter] for rank in ranks if counter in rank.tensors]
-        weights = torch.ones(len(ranks))
-        if counts and all(int(count) > 0 for count in counts):
-            weights = torch.stack([count.double().reshape(()) for count in counts])
-        means, variances = (
-            torch.stack([rank.tensors[prefix + key].double().flatten() for rank in ranks])
-            for key in ("running_mean", "running_var")
-        )
-        mean, variance = pooled(means, variances, weights, elements)
-        shape = ranks[0].tensors[f"{prefix}running_mean"].shape
-        found[f"{prefix}running_mean"] = mean.reshape(shape)
-        found[f"{prefix}running_var"] = variance.reshape(shape)
+    for layer in layers_of(own):
+        mean, variance, counter = named(layer)
+        counts = tracked(tensors, layer)
+        pooled_both = pooled(*stacked(tensors, layer), _weights(counts, len(ranks)), elements)
+        for name, value in zip((mean, variance), pooled_both, strict=True):
+            found[name] = value.reshape(own[name].shape)
+            _check_held(name, value, own[name].dtype)
         if counts:
-            found[counter] = torch.stack(counts).sum(0)
+            found[counter] = torch.full(own[counter].shape, sum(counts))
     return found
+
+
+def _weights(counts: tuple[int, ...] | None, ranks: int) -> Tensor:
+    """Shares of the batches; a rank that saw none has nothing to say. Equal where nobody counted."""
+    return torch.tensor(counts if counts and any(counts) else [1] * ranks).double()
+
+
+def _check_held(name: str, value: Tensor, dtype: torch.dtype) -> None:
+    if not bool(value.to(dtype).isfinite().all()):
+        kind = str(dtype).removeprefix("torch.")
+        why = f"{name} of all ranks together is more than {kind} can hold"
+        raise Refused("the checkpoints cannot be merged", why, "Save them in float32")

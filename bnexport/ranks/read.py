@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bnexport.errors import Refused, UsageError
 from bnexport.load.weights_file import WeightsFile, open_weights
+from bnexport.ranks.buffers import check_statistics
 
-__all__ = ["Rank", "Source", "layers_of", "read_ranks"]
+__all__ = ["Rank", "Source", "read_ranks"]
 
-Source = str | os.PathLike[str] | nn.Module | Mapping[str, Tensor]
+Source = str | os.PathLike[str] | nn.Module | Mapping[str, Any]
 
 _WRAPPERS = ("module.", "_orig_mod.")
-_STATISTICS = ("running_mean", "running_var")
+_ENTRIES = ("state_dict", "model_state_dict", "model")
 _NAMED = 5
 
 
@@ -58,40 +61,51 @@ def read_ranks(sources: Sequence[Source], key: str | None = None) -> tuple[Rank,
     return ranks
 
 
-def layers_of(rank: Rank) -> tuple[str, ...]:
-    """The BatchNorms: names with a running mean and a running variance, in the order of the file."""
-    found = [name.removesuffix(_STATISTICS[0]) for name in rank.tensors if _is_mean(name)]
-    return tuple(
-        prefix.removesuffix(".") for prefix in found if prefix + _STATISTICS[1] in rank.tensors
-    )
-
-
-def _is_mean(name: str) -> bool:
-    return name == _STATISTICS[0] or name.endswith(f".{_STATISTICS[0]}")
-
-
 def _read(place: int, source: Source, key: str | None) -> Rank:
     if isinstance(source, str | os.PathLike):
         file = open_weights(source, key)
         return _rank(str(source), file.tensors, file)
-    given = source.state_dict() if isinstance(source, nn.Module) else source
-    tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-    return _rank(f"rank {place}", {name: value.detach() for name, value in tensors.items()}, None)
+    return _rank(f"rank {place}", _live(f"rank {place}", source, key), None)
+
+
+def _live(name: str, source: Any, key: str | None) -> Mapping[str, Tensor]:
+    """The tensors of a module, a state dict, or what holds one of these under a usual name."""
+    if isinstance(source, nn.Module):
+        return {each: value.detach() for each, value in source.state_dict().items() if _is(value)}
+    if not isinstance(source, Mapping):
+        why = f"a {type(source).__name__} is no file, module or state dict"
+        raise UsageError(name, why, "Give one of these")
+    inside = [each for each in ((key,) if key else _ENTRIES) if each in source]
+    if inside and not _is(source[inside[0]]):
+        return _live(name, source[inside[0]], None)
+    return {str(each): value.detach() for each, value in source.items() if _is(value)}
+
+
+def _is(value: object) -> bool:
+    return isinstance(value, Tensor)
 
 
 def _rank(name: str, tensors: Mapping[str, Tensor], file: WeightsFile | None) -> Rank:
-    raw = {_canonical(key, tensors): key for key in tensors}
-    return Rank(name, {short: tensors[key].cpu() for short, key in raw.items()}, raw, file)
+    for each, value in tensors.items():
+        if value.is_meta or value.layout is not torch.strided:
+            kind = "on the meta device" if value.is_meta else "sparse"
+            raise Refused(name, f"{each} is {kind}", "Give tensors that hold their values")
+    prefix = _prefix(tensors)
+    raw = {each.removeprefix(prefix): each for each in tensors}
+    rank = Rank(name, {short: tensors[each].cpu() for short, each in raw.items()}, raw, file)
+    check_statistics(name, rank.tensors)
+    return rank
 
 
-def _canonical(name: str, names: Mapping[str, object]) -> str:
-    """Without the prefixes that all of the names bear."""
-    for _ in _WRAPPERS:
-        for prefix in _WRAPPERS:
-            if all(each.startswith(prefix) for each in names):
-                names = {each.removeprefix(prefix): None for each in names}
-                name = name.removeprefix(prefix)
-    return name
+def _prefix(names: Collection[str]) -> str:
+    """What wrappers have put before all of the names, one wrapper in another."""
+    shortest = min(names, key=len, default="")
+    found = ""
+    while wrapper := next((w for w in _WRAPPERS if shortest.startswith(found + w)), ""):
+        if not all(each.startswith(found + wrapper) for each in names):
+            break
+        found += wrapper
+    return found
 
 
 def _check_alike(one: Rank, other: Rank) -> None:
@@ -102,6 +116,11 @@ def _check_alike(one: Rank, other: Rank) -> None:
         why = f"{len(differing)} names are in one of {one.name} and {other.name} only: {named}"
         raise Refused("the checkpoints", why, "Give checkpoints of one model")
     for name, value in one.tensors.items():
-        if value.shape != other.tensors[name].shape:
-            why = f"{name} is {tuple(value.shape)} in {one.name}, {tuple(other.tensors[name].shape)} in {other.name}"
+        forms = [_form(value), _form(other.tensors[name])]
+        if forms[0] != forms[1]:
+            why = f"{name} is {forms[0]} in {one.name}, {forms[1]} in {other.name}"
             raise Refused("the checkpoints", why, "Give checkpoints of one model")
+
+
+def _form(value: Tensor) -> str:
+    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
