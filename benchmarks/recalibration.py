@@ -26,8 +26,6 @@ from demo_arch import mobilenetv2, package
 from PIL import Image
 from torch import Tensor, nn
 
-from demo import DEVIATION, MEAN
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -38,6 +36,8 @@ PHOTOGRAPHS = (
     *("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png"),
     *("hubble_deep_field.jpg", "ihc.png", "retina.jpg", "motorcycle_right.png"),
 )
+# ImageNet's, by which the network's inputs were normalised in training.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIDE, SAMPLES, TESTED = 224, 256, 64
 RESULTS = Path(__file__).parent / "results"
 

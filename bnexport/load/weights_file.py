@@ -105,12 +105,11 @@ class WeightsFile:
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Bit for bit, NaN like NaN."""
+    """Bit for bit: NaN like NaN, and 0 unlike -0."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
-    return torch.equal(one, other) or (
-        one.is_floating_point() and bool(((one == other) | (one.isnan() & other.isnan())).all())
-    )
+    first, second = (x.detach().contiguous().reshape(-1).view(torch.uint8) for x in (one, other))
+    return torch.equal(first, second)
 
 
 def _bytes_of(memory: torch.UntypedStorage) -> bytes:
