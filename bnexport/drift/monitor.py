@@ -69,7 +69,7 @@ class DriftMonitor:
         if self._hooks is None:
             # The layers' hooks first: in a model that is one BatchNorm, the model's own comes before it then.
             hooks = ExitStack()
-            hooks.enter_context(watching(self._layers, self._see))
+            hooks.enter_context(watching(self._layers, self._see, self._observes))
             before = self._module.register_forward_pre_hook(
                 self._begin, prepend=True, with_kwargs=True
             )
@@ -160,6 +160,9 @@ class DriftMonitor:
 
     def _end(self, module: nn.Module, args: object, result: object) -> None:
         self._call.group = None
+
+    def _observes(self) -> bool:
+        return self._call.group is not None
 
     def _see(self, seen: Seen) -> None:
         group = self._call.group

@@ -26,14 +26,25 @@ class Seen:
     values: Tensor
 
 
+def always() -> bool:
+    """Every call."""
+    return True
+
+
 @contextmanager
-def watching(layers: Mapping[str, nn.Module], see: Callable[[Seen], None]) -> Iterator[None]:
+def watching(
+    layers: Mapping[str, nn.Module],
+    see: Callable[[Seen], None],
+    when: Callable[[], bool] = always,
+) -> Iterator[None]:
     """Call ``see`` before each call of each layer; the hooks are gone on leaving, after an error too.
+
+    Where ``when`` says no, a call costs that question alone.
 
     A layer without parameters and statistics says nothing of its channels: axis 1 is taken.
     """
     handles = [
-        layer.register_forward_pre_hook(_hook(name, see), prepend=True)
+        layer.register_forward_pre_hook(_hook(name, see, when), prepend=True)
         for name, layer in layers.items()
     ]
     try:
@@ -44,10 +55,10 @@ def watching(layers: Mapping[str, nn.Module], see: Callable[[Seen], None]) -> It
 
 
 def _hook(
-    name: str, see: Callable[[Seen], None]
+    name: str, see: Callable[[Seen], None], when: Callable[[], bool]
 ) -> Callable[[nn.Module, tuple[object, ...]], None]:
     def hook(layer: nn.Module, given: tuple[object, ...]) -> None:
-        if given and isinstance(given[0], Tensor) and given[0].dim() > 1:
+        if when() and given and isinstance(given[0], Tensor) and given[0].dim() > 1:
             see(Seen(name, layer, channels_first(given[0], _channels(layer))))
 
     return hook

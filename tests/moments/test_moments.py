@@ -91,6 +91,13 @@ def test_rank_two():
     np.testing.assert_allclose(found.variance()[0], expected, rtol=1e-13)
 
 
+def test_what_is_given_is_left_as_it_is():
+    values = torch.randn(3, 2, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    before = values.clone()
+    Moments.of(values)
+    assert torch.equal(values, before)
+
+
 def test_half_precision_and_gradients():
     values = (
         torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(2)).half().requires_grad_()
