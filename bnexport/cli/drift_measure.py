@@ -68,9 +68,11 @@ def measure_command(
     from bnexport.drift.measure import observe_data
     from bnexport.drift.state import check_state_path
     from bnexport.load import load
+    from bnexport.publish import Staging
 
     if state is not None:
         check_state_path(Path(state))
+        Staging(Path(state))  # looks at the folder
     loaded = load(model, **options)
     with progress(quiet=mode.quiet) as observe:
         seen, notes = observe_data(loaded, data, wanted, block=block, observe=observe)

@@ -80,6 +80,8 @@ def observe_data(
             done += len(batch)
             share = done / batches.samples if batches.samples else None
             observe(Event("observe", "step", f"{done} samples", fraction=share))
+    if not done:
+        raise UsageError(f"data {batches.name}", "it holds no sample", "Give some")
     return monitor.state(), batches.notes
 
 

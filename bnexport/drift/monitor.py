@@ -143,8 +143,7 @@ class DriftMonitor:
         self._batches: Counter[int] = Counter()
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        values = (*args, *kwargs.values())
-        size = next((len(x) for x in values if isinstance(x, Tensor) and x.dim()), 0)
+        size = _size((*args, *kwargs.values()))
         with self._lock:
             self._forwards += 1
             new = size not in self._batches
@@ -196,6 +195,16 @@ def running_of(layer: nn.Module) -> Running:
         for name in ("running_mean", "running_var")
     )
     return Running(mean, var, float(getattr(layer, "eps", 1e-5)))
+
+
+def _size(given: tuple[Any, ...]) -> int:
+    """Samples in a call: the first axis of the first tensor; detectors take a list of pictures."""
+    for value in given:
+        if isinstance(value, Tensor) and value.dim():
+            return len(value)
+        if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
+            return len(value)
+    return 0
 
 
 def _rows(group: Tensor, rows: int) -> Tensor:

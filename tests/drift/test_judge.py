@@ -182,6 +182,11 @@ def test_a_model_without_batchnorm():
         drift(nn.Sequential(nn.Conv2d(3, 4, 1)), [torch.zeros(2, 3, 4, 4)])
 
 
+def test_no_data(net):
+    with pytest.raises(UsageError, match="holds no sample"):
+        drift(net, [])
+
+
 def test_data_that_does_not_fit(net):
     with pytest.raises(UsageError, match="does not run on the data list"):
         drift(net, [torch.zeros(2, 5, 4, 4)])

@@ -190,6 +190,27 @@ def test_a_layer_called_on_more_rows_than_samples():
     torch.testing.assert_close(seen.mean[0], x[0].reshape(3, 2).mean(0).double())
 
 
+def test_a_list_of_pictures_is_a_batch():
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn = nn.BatchNorm2d(3)
+
+        def forward(self, images):
+            return self.bn(torch.stack(images))
+
+    state = watch(Detector().eval(), [[torch.zeros(3, 4, 4)] * 5])
+    assert state.batches == {5: 1}
+    assert state.layers["bn"].seen.count[:6, 0].tolist() == [16] * 5 + [0]
+
+
+def test_inference_mode(net):
+    with torch.inference_mode(), DriftMonitor(net, every=1) as monitor:
+        for each in pictures(64, generator(12)).split(16):
+            net(each)
+    assert monitor.judge().samples == 64
+
+
 def test_what_cannot_be_watched():
     with pytest.raises(UsageError, match="no BatchNorm with running statistics"):
         DriftMonitor(nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)))
