@@ -11,6 +11,7 @@ import click
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.findings import show_findings
+from bnexport.cli.inspect_engine import counted, show_engine
 from bnexport.cli.mode import Mode
 from bnexport.cli.options import load_options, shape_options, speech_options
 from bnexport.cli.progress import progress
@@ -170,7 +171,7 @@ def _show(console: Console, document: Document, every_layer: bool) -> None:
     elif document["kind"] == "graph":
         fields(console, _graph(document))
     else:
-        _show_engine(console, document, every_layer)
+        show_engine(console, document, every_layer)
 
 
 def _show_module(console: Console, document: Document, every_layer: bool) -> None:
@@ -192,7 +193,7 @@ def _show_module(console: Console, document: Document, every_layer: bool) -> Non
 
 def _module(document: Document) -> Iterator[tuple[str, Cell]]:
     yield "class", f"{document['class']}, {document['parameters']:,} parameters"
-    yield "layers", f"{len(document['layers'])}: {_counted(document['census'])}"
+    yield "layers", f"{len(document['layers'])}: {counted(document['census'])}"
     training = document["training"]
     if training:
         yield "mode", f"{training} modules are in train mode; convert exports eval mode"
@@ -208,50 +209,7 @@ def _graph(document: Document) -> Iterator[tuple[str, Cell]]:
             shape = "?" if value["shape"] is None else "x".join(map(str, value["shape"]))
             yield label[:-1], f"{value['name']} {shape or 'scalar'} {value['dtype']}"
     yield "weights", size(document["weight_bytes"])
-    yield "operators", f"{document['nodes']}: {_counted(document['census'])}"
-
-
-def _show_engine(console: Console, document: Document, every_layer: bool) -> None:
-    from rich.text import Text
-
-    from bnexport.cli.layout import BAD, columns, fields, rows
-
-    header, fault = document["header"], document["fault"]
-    if header:
-        fields(console, [("header", f"{header['flavour']} {header['version']}".strip())])
-    if document["sidecar"]:
-        fields(console, _engine(document["sidecar"]))
-    if fault:
-        fields(console, [("problem", Text(fault, BAD))])
-    found = document["engine_layers"]
-    if isinstance(found, str):
-        fields(console, [("layers", f"not as they run: {found}")])
-    elif found:
-        table = columns("layer", "kind", wide="layer", left=("kind",))
-        cells = [[str(x.get("Name", "")), str(x.get("LayerType", ""))] for x in found]
-        rows(console, table, cells)
-
-
-def _engine(sidecar: Document) -> Iterator[tuple[str, Cell]]:
-    """Sidecars of earlier releases lack what came later."""
-    yield (
-        "built by",
-        f"{sidecar['flavour']} {sidecar['version']} for {', '.join(sidecar['targets'])}",
-    )
-    flags = [word for word in ("static", "stripped", "refittable") if sidecar.get(word)]
-    flags += [f"compatible: {word}" for word in sidecar.get("compatible", ())]
-    yield "precision", ", ".join([str(sidecar["precision"]), *flags])
-    for label in ("inputs", "outputs"):
-        for tensor in sidecar[label]:
-            shape = "x".join("N" if size < 0 else str(size) for size in tensor["shape"])
-            yield label[:-1], f"{tensor['name']} {shape or 'scalar'} {tensor['dtype']}"
-    for profile in (sidecar["profiles"], *sidecar.get("more_profiles", ())):
-        for name, shapes in profile.items():
-            least, usual, most = ("x".join(map(str, shape)) for shape in shapes)
-            yield "profile", f"{name}: {least} to {most}, tuned for {usual}"
-    scales, names = sidecar["scale_layers"], ", ".join(sidecar.get("scaling", ()))
-    yield "layers", _counted(sidecar["layers"])
-    yield "BatchNorm", f"{scales} scaling layers: {names}" if scales else "none left"
+    yield "operators", f"{document['nodes']}: {counted(document['census'])}"
 
 
 def _explanation(layer: Document) -> Iterator[tuple[str, Cell]]:
@@ -263,10 +221,6 @@ def _explanation(layer: Document) -> Iterator[tuple[str, Cell]]:
         yield "because", layer["reason"]
     yield "before", " <- ".join(layer["before"]) or "nothing"
     yield "behind", " -> ".join(layer["behind"]) or "nothing"
-
-
-def _counted(census: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in census.items())
 
 
 def _norm(norm: Document) -> list[Cell]:
