@@ -103,6 +103,15 @@ class Recurrent(nn.Module):
         return self.bn(self.rnn(x)[0].transpose(1, 2))
 
 
+class OverSteps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.bn = nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bn(self.fc(x).transpose(1, 2))
+
+
 class Twice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -242,6 +251,10 @@ def faults() -> Iterator[Fault]:
     )
     x = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
     yield Fault("sequences", lambda: trained(Recurrent()), "BNX120", "bn", "warning", (x,))
+    yield Fault(
+        "a Linear over steps", lambda: trained(OverSteps()), "BNX120", "bn", "warning", (x,)
+    )
+    yield Fault("dropout in training", lambda: trained(Net()).train(), "BNX103", "drop", "warning")
     yield Fault("called twice", lambda: trained(Twice()), "BNX121", "bn", "warning")
     yield Fault("registered twice", _registered_twice, "BNX121", "1", "warning")
     yield Fault("float64", _changed(lambda n: n.bn.double()), "BNX122", "bn", "warning", ())

@@ -112,11 +112,16 @@ def exploding_scale(norm: Norm) -> Iterator[Finding]:
     sizes = {**product, "the shift beta - scale mean": shift.abs()}
     for name, size in sizes.items():
         if bool((size > HALF_MOST).any()):
-            place = int(size.argmax())
-            yield RULES["BNX111"].at(
-                norm.name, f"{name} is {float(size[place]):.3g} at channel {place}"
-            )
+            yield RULES["BNX111"].at(norm.name, _largest(name, size))
             return
+    if bool((scale.abs() > HALF_MOST).any()):
+        what = f"{_largest('the scale', scale.abs())}; small weights make up for it once folded"
+        yield RULES["BNX111"].at(norm.name, what, severity="note")
+
+
+def _largest(name: str, size: Tensor) -> str:
+    place = int(size.argmax())
+    return f"{name} is {float(size[place]):.3g} at channel {place}"
 
 
 def vanishing_eps(norm: Norm) -> Iterator[Finding]:

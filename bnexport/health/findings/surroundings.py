@@ -31,6 +31,7 @@ _FUNCTIONS = frozenset(
         *("threshold", "logsigmoid", "softsign"),
     )
 )
+_ATTENTION = ("scaled_dot_product_attention",)
 _SEQUENCES = (
     nn.RNNBase,
     nn.MultiheadAttention,
@@ -73,9 +74,11 @@ def one_value(norm: Norm) -> Iterator[Finding]:
 
 
 def sequence(norm: Norm) -> Iterator[Finding]:
-    """Behind what works on sequences: recurrent layers, attention, embeddings."""
+    """Behind what works on sequences: recurrent layers, attention, embeddings, a Linear over steps."""
+    steps = any(len(shape) == 3 for shape in norm.place.shapes) if norm.place else False
     for step in norm.place.follows if norm.place else ():
-        if isinstance(step.layer, _SEQUENCES) or step.kind == "scaled_dot_product_attention":
+        linear = steps and isinstance(step.layer, nn.Linear)
+        if linear or isinstance(step.layer, _SEQUENCES) or step.kind in _ATTENTION:
             yield RULES["BNX120"].at(norm.name, f"it follows {label(step)}")
             return
 

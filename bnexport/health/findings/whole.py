@@ -23,15 +23,15 @@ def modes(module: nn.Module, norms: Sequence[Norm]) -> Iterator[Finding]:
     live = [norm for norm in norms if norm.layer.training and norm.mean is not None]
     dropouts = [name for name, each in module.named_modules() if _drops(each) and each.training]
     if module.training and live:
-        also = f", and {len(dropouts)} dropout layers are live" if dropouts else ""
-        what = f"{len(live)} of {len(norms)} BatchNorms are in train mode{also}"
-        yield RULES["BNX101"].at("", what)
-        return
-    for norm in live:
-        yield RULES["BNX102"].at(norm.name, "it is in train mode, and the model is in eval mode")
+        yield RULES["BNX101"].at("", f"{len(live)} of {len(norms)} BatchNorms are in train mode")
+    else:
+        for norm in live:
+            what = "it is in train mode, and the model is in eval mode"
+            yield RULES["BNX102"].at(norm.name, what)
+    # A model that is still in training drops as it should; it must not be served so.
+    mode, severity = ("train", "warning") if module.training else ("eval", "error")
     for name in dropouts:
-        mode = "train" if module.training else "eval"
-        yield RULES["BNX103"].at(name, f"it drops; the model is in {mode} mode")
+        yield RULES["BNX103"].at(name, f"it drops; the model is in {mode} mode", severity=severity)
 
 
 def frozen(module: nn.Module, norms: Sequence[Norm]) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ FAULTS = {fault.name: fault for fault in faults()}
 ALSO = {
     "a scale beyond float16": {"BNX109"},
     "a mean far from zero": set(),
-    "the whole model in train mode": set(),
+    "the whole model in train mode": {"BNX103"},
+    "dropout in training": {"BNX101"},
     "SyncBatchNorm": {"BNX116"},
     "a shift beyond float16": {"BNX123"},
 }
@@ -81,6 +82,15 @@ def test_the_folded_weight_counts_and_not_the_scale_alone():
     assert "the folded weight" in finding.what
     assert "channel 2" in finding.what
     assert not [each for each in diagnose(net) if each.code == "BNX111"]
+
+
+def test_a_scale_that_small_weights_make_up_for_is_a_note():
+    net = trained(Net())
+    net.stem.weight.data[2] *= 1e-6
+    net.bn.running_mean[2], net.bn.running_var[2], net.bn.eps = 0, 1e-12, 1e-18
+    found_ = [each for each in found(net, (X,)) if each.code == "BNX111"]
+    assert [each.severity for each in found_] == ["note"]
+    assert [each.severity for each in diagnose(net) if each.code == "BNX111"] == ["warning"]
 
 
 def test_a_bias_that_others_read_is_not_redundant():
