@@ -15,7 +15,7 @@ help:
 	@echo "make format      let ruff format the code"
 	@echo "make check       lint, then test"
 	@echo "make surface     compare the names used of TensorRT with nine releases; needs gcc, no GPU"
-	@echo "make wheel-test  build the wheel and run the tests against it"
+	@echo "make wheel-test  build the wheel, and run against it the tests that packaging can break"
 	@echo "make gpu         run the tests and the comparison that need an NVIDIA GPU"
 	@echo "make clean       remove what the other targets made"
 
