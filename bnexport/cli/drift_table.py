@@ -54,7 +54,7 @@ def answer_of(
     found: Drift, about: dict[str, Any], report: Sequence[Wanted], *, every: bool
 ) -> Answer:
     """The answer of a command that judges drift; its reports are written."""
-    from bnexport.drift.document import document_of
+    from bnexport.report.drift import document_of
 
     document = document_of(found, about)
     write_reports(report, document)

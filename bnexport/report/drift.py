@@ -1,4 +1,4 @@
-"""What was found, as JSON."""
+"""What was found of drift, as JSON."""
 
 from __future__ import annotations
 
