@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         BnexportError,
         ExportError,
         MissingRuntime,
+        NativeFailure,
         OutputError,
         ParityFailure,
         Refused,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bnexport.health.checkup import UnhealthyBatchNorm, check_batch_norm
     from bnexport.health.findings import Finding
     from bnexport.inputs import Examples, InputSpec
+    from bnexport.isolation import Isolation
     from bnexport.ledger import Ledger, LedgerRow
     from bnexport.load import load
     from bnexport.load.loaded import Loaded
@@ -72,6 +74,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "FrozenBatchNorms",
     "ImageOptions",
     "InputSpec",
+    "Isolation",
     "LayerDrift",
     "Ledger",
     "LedgerRow",
@@ -87,6 +90,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "ConversionFailed",
     "ExportError",
     "MissingRuntime",
+    "NativeFailure",
     "OutputError",
     "ParityFailure",
     "Refused",
@@ -107,6 +111,7 @@ _HOMES = {
         "BnexportError",
         "ExportError",
         "MissingRuntime",
+        "NativeFailure",
         "OutputError",
         "ParityFailure",
         "Refused",
@@ -118,6 +123,7 @@ _HOMES = {
     "bnexport.health.checkup": ("UnhealthyBatchNorm", "check_batch_norm"),
     "bnexport.health.findings": ("Finding",),
     "bnexport.inputs": ("Examples", "InputSpec"),
+    "bnexport.isolation": ("Isolation",),
     "bnexport.ledger": ("Ledger", "LedgerRow"),
     "bnexport.load": ("load",),
     "bnexport.load.loaded": ("Loaded",),

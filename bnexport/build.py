@@ -106,7 +106,8 @@ def _onnx(graph: ir.Model, stem: Path, wanted: bool, external_data: bool | None)
 def _engine(
     onnx: Artifact, target: str, stem: Path, options: EngineOptions, force: bool, observe: Observer
 ) -> Artifact:
-    from bnexport.targets.tensorrt import build_engine, find_flavour, write_sidecar
+    from bnexport.targets.tensorrt import find_flavour, write_sidecar
+    from bnexport.targets.tensorrt.apart import build_apart
     from bnexport.targets.tensorrt.options import choose_targets
     from bnexport.targets.tensorrt.store import EngineStore, key_of
 
@@ -115,7 +116,7 @@ def _engine(
     key = key_of([onnx.path, *onnx.beside], flavour, gpus, options)
     info = store.take(key, path) if options.keep_engines and not force else None
     if info is None:
-        info = build_engine(onnx.path, path, flavour, options, observe)
+        info = build_apart(onnx.path, path, flavour, options, observe)
         if options.keep_engines:
             store.keep(key, path, info)
     digest = file_sha256(onnx.path)

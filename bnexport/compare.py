@@ -7,16 +7,17 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-import onnx
 import onnx_ir as ir
 import torch
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from bnexport.errors import Refused, UsageError
 from bnexport.events import Observer, silent, stage
 from bnexport.inputs import Examples, InputSpec, parse_input
 from bnexport.inputs.graph import examples_of
+from bnexport.isolation import Isolation, isolating
 from bnexport.load import load
+from bnexport.load.limits import Limits
+from bnexport.load.onnx_file import declared_onnx, read_onnx
 from bnexport.locate import located_by_graph, located_by_module
 from bnexport.parity import Parity, verify_files
 from bnexport.parity.files import runs_as_it_is, verify_file
@@ -26,6 +27,7 @@ from bnexport.subject import intended
 __all__ = ["verify"]
 
 
+@isolating(foreign=True)
 def verify(
     a: str | PathLike[str] | torch.nn.Module | None,
     b: str | PathLike[str],
@@ -44,6 +46,7 @@ def verify(
     mixes_batch: bool = False,
     runtimes: Sequence[str] = (),
     locate: bool = True,
+    isolation: Isolation | None = None,
     observe: Observer = silent,
 ) -> Parity:
     """Hold ``b``, an ONNX file, a TensorRT engine, TorchScript or ``torch.export``, against ``a``.
@@ -68,6 +71,7 @@ def verify(
         runtimes: What an ONNX file ``b`` is run in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-rounded``
             (each value of a half-precision file rounded), ``ort-cuda``, ``ort-trt``; none: ``ort``.
         locate: Whether, after a disagreement, the first wrong layer is searched for.
+        isolation: How native work is kept apart: limits of time and memory, or in this process.
         observe: Told of progress.
 
     Returns:
@@ -78,6 +82,7 @@ def verify(
             exported truthfully.
         UsageError: The inputs do not fit, or cannot be told.
         MissingRuntime: A runtime that a file needs is not usable here.
+        NativeFailure: Native code crashed, hung or took too much memory.
     """
     if not Path(b).is_file():
         raise Refused(str(b), "no such file", "Check the path")
@@ -145,7 +150,7 @@ def _located(
         return parity
     chosen = examples or examples_of(graph)
     with stage(observe, "locate"):
-        return located_by_graph(parity, b, lambda: onnx.load_model(str(a)), chosen)
+        return located_by_graph(parity, b, lambda: read_onnx(a, Limits()), chosen)
 
 
 def _runs(path: Path, trust: bool) -> bool:
@@ -175,8 +180,5 @@ def _examples(
 
 def _graph(path: Path) -> ir.Model | None:
     """The graph of an ONNX file, without its weights' data; None for another kind of file."""
-    try:
-        model = onnx.load_model(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError):
-        return None
-    return ir.from_proto(model) if model.graph.output else None
+    model = declared_onnx(path)
+    return None if model is None else ir.from_proto(model)

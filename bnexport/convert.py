@@ -17,9 +17,11 @@ from bnexport.drift.taps import Tapped
 from bnexport.errors import ParityFailure, UsageError
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
+from bnexport.isolation import Isolation, expect, isolating, meet_foreign
 from bnexport.ledger import Ledger
 from bnexport.load import load
 from bnexport.load.loaded import Loaded
+from bnexport.load.onnx_file import names_external_data
 from bnexport.parity.result import Parity
 from bnexport.parity.runtimes import check_runtimes
 from bnexport.passes.graphs.simplify import weight_bytes
@@ -118,6 +120,7 @@ class ConversionFailed(ParityFailure):
         self.conversion = conversion
 
 
+@isolating()
 def convert(
     model: str | os.PathLike[str] | torch.nn.Module | Loaded | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -148,6 +151,7 @@ def convert(
     simplify: bool = True,
     drift_taps: bool = False,
     force: bool = False,
+    isolation: Isolation | None = None,
     observe: Observer = silent,
 ) -> Conversion:
     """Convert a trained model, prove the result, and publish it; or publish nothing.
@@ -190,6 +194,7 @@ def convert(
         simplify: Whether onnxsim runs.
         drift_taps: Whether the file gets outputs that tell what its BatchNorms see, for `bnexport.TapMonitor`.
         force: Whether to convert and to build again what lies there already.
+        isolation: How native work is kept apart: limits of time and memory, or in this process.
         observe: Told of progress.
 
     Raises:
@@ -198,6 +203,7 @@ def convert(
         Refused: The model cannot be read, or cannot be exported truthfully.
         ExportError: It cannot be expressed in the target.
         MissingRuntime: A library that is needed is not installed.
+        NativeFailure: Native code crashed, hung or took too much memory.
     """
     request = request_of(model, locals())
     targets = parse_targets(target)
@@ -212,6 +218,8 @@ def convert(
         place = place_of(cast("str", model), output, targets)
         if found := earlier(request, place):
             return Conversion.of(found, place)
+    if simplify:
+        expect("simplify")
     with stage(timer, "load"):
         loaded = load(
             model,
@@ -222,6 +230,8 @@ def convert(
             trust_torchscript=trust_torchscript,
             state_dict_key=state_dict_key,
         )
+    if isinstance(loaded.model, ir.Model):
+        meet_foreign()
     destination = destination_of(output, loaded.name, loaded.path, targets[0])
     with Staging(destination) as staging, undisturbed():
         real = Path(inputs_from) if inputs_from is not None else None
@@ -335,10 +345,7 @@ def _is_split(loaded: Loaded) -> bool:
     """Whether the model is more than the one file."""
     if loaded.path is None or loaded.format != "onnx":
         return False
-    import onnx
-
-    tensors = onnx.load(loaded.path, load_external_data=False).graph.initializer
-    return any(onnx.external_data_helper.uses_external_data(tensor) for tensor in tensors)
+    return names_external_data(loaded.path)
 
 
 def _size(loaded: Loaded, graph: ir.Model) -> Size:

@@ -9,6 +9,7 @@ __all__ = [
     "BnexportError",
     "ExportError",
     "MissingRuntime",
+    "NativeFailure",
     "OutputError",
     "ParityFailure",
     "Refused",
@@ -68,3 +69,9 @@ class MissingRuntime(BnexportError):
     """A runtime that was asked for is not installed or not usable here."""
 
     exit_code = 5
+
+
+class NativeFailure(BnexportError):
+    """Native code crashed, hung or took too much memory in its worker process; nothing else was harmed."""
+
+    exit_code = 6

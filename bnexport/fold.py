@@ -12,11 +12,13 @@ from bnexport.convert import Conversion, convert
 from bnexport.errors import UsageError
 from bnexport.events import Observer, silent
 from bnexport.inputs import InputSpec
+from bnexport.isolation import Isolation, isolating
 from bnexport.load import load
 
 __all__ = ["fold"]
 
 
+@isolating(foreign=True)
 def fold(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
@@ -31,6 +33,7 @@ def fold(
     runtimes: Sequence[str] = (),
     keep_failed: bool = False,
     simplify: bool = True,
+    isolation: Isolation | None = None,
     observe: Observer = silent,
 ) -> Conversion:
     """Fold every BatchNorm of an ONNX file that can be, prove the result against the file, publish it.
@@ -48,6 +51,7 @@ def fold(
         runtimes: As in `convert`.
         keep_failed: Whether a file that failed the verification is kept under another name.
         simplify: Whether onnxsim runs, too.
+        isolation: How native work is kept apart: limits of time and memory, or in this process.
         observe: Told of progress.
 
     Raises:
@@ -56,6 +60,7 @@ def fold(
         Refused: It cannot be read.
         ExportError: It cannot be rewritten.
         MissingRuntime: ONNX Runtime is not installed.
+        NativeFailure: Native code crashed, hung or took too much memory.
     """
     loaded = load(model)
     if not isinstance(loaded.model, ir.Model):

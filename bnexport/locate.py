@@ -13,11 +13,13 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from bnexport.build import Artifact
 from bnexport.capture import capture
+from bnexport.errors import Refused
 from bnexport.inputs import Examples
+from bnexport.load.limits import Limits
+from bnexport.load.onnx_file import read_onnx
 from bnexport.parity.arrays import Arrays, from_torch
 from bnexport.parity.blame import blamed
 from bnexport.parity.extremes import extreme_inputs
@@ -164,10 +166,9 @@ def _mistranslated(plain: GraphSide, meant: Intended, inputs: Arrays) -> Wrong |
 
 def _graph(file: Path) -> onnx.ModelProto | None:
     try:
-        model = onnx.load_model(str(file))
-    except (DecodeError, OSError, ValueError):
+        return read_onnx(file, Limits())
+    except Refused:  # another kind of file
         return None
-    return model if model.graph.output else None
 
 
 def _opset(model: onnx.ModelProto) -> int | None:

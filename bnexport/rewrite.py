@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import onnx
 import onnx_ir as ir
 
 from bnexport.errors import ExportError
 from bnexport.events import Event, Observer, silent
 from bnexport.health import BatchNormFacts
+from bnexport.isolation.native import check as invalid
 from bnexport.ledger import Ledger, LedgerRow
 from bnexport.passes.graphs import Fate, kind_of, module_of, pipeline, stamp, unstamp
 from bnexport.passes.graphs.simplify import weight_bytes
@@ -87,11 +87,8 @@ def check(model: ir.Model) -> None:
     """
     if weight_bytes(model) > CHECKABLE_BYTES:
         return
-    try:
-        onnx.checker.check_model(ir.to_proto(model), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        why = str(error).strip().splitlines()[0][:300]
-        raise ExportError("the graph is not valid ONNX", why) from error
+    if why := invalid(ir.to_proto(model).SerializeToString()):
+        raise ExportError("the graph is not valid ONNX", why.splitlines()[0][:300])
 
 
 def _rows(

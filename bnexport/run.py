@@ -16,6 +16,7 @@ from bnexport.errors import UsageError
 from bnexport.events import Event, Observer, silent, stage
 from bnexport.fitting import batch_axis, chunks, fitted
 from bnexport.inputs.files import stored_arrays
+from bnexport.isolation import Isolation, isolating
 from bnexport.parity.arrays import Array, Arrays, from_torch, is_floating
 from bnexport.parity.runner import RunFailed, Runner, label
 from bnexport.parity.runtimes import onnx_runners
@@ -81,6 +82,7 @@ class Ran:
             staging.commit(path.name)
 
 
+@isolating(foreign=True)
 def run(
     model: str | PathLike[str] | torch.nn.Module | None,
     inputs: str | PathLike[str] | Mapping[str, Any],
@@ -94,6 +96,7 @@ def run(
     state_dict_key: str | None = None,
     runtime: str | None = None,
     batch: int | None = None,
+    isolation: Isolation | None = None,
     observe: Observer = silent,
 ) -> Ran:
     """Run a model on real inputs, as it is deployed: a module in eval mode, a file in its runtime.
@@ -111,12 +114,14 @@ def run(
         runtime: ``torch``, ``ort``, ``ort-plain``, ``ort-rounded``, ``ort-cuda``, ``ort-trt`` or ``trt``; None: the
             first that serves the kind of file.
         batch: How many samples a call has; None: all inputs go in one call, as they are.
+        isolation: How native work is kept apart: limits of time and memory, or in this process.
         observe: Told of progress.
 
     Raises:
         Refused: A file is missing or of no known kind, or would run code.
         UsageError: The inputs do not fit, or the runtime does not serve the model.
         MissingRuntime: The runtime is not usable here.
+        NativeFailure: Native code crashed, hung or took too much memory.
         RunFailed: It failed.
         OutputError: The outputs cannot be written.
     """

@@ -10,15 +10,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_ir as ir
 import torch
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from bnexport.errors import Refused, UsageError
 from bnexport.inputs.forward import all_parameters, float_dtype, required_parameters
 from bnexport.load import load
 from bnexport.load.loaded import Loaded
+from bnexport.load.onnx_file import declared_onnx
 from bnexport.load.sniff import ENGINE_HEADS, Kind, check_file, sniff
 from bnexport.passes.modules import copy_module, unwrap
 from bnexport.prepare import prepare
@@ -272,11 +271,8 @@ def _head(path: Path) -> bytes:
 def _graph(path: Path) -> ir.Model | None:
     if _head(path) == b"PK\x03\x04":
         return None
-    try:
-        model = onnx.load_model(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError):
-        return None
-    return ir.from_proto(model) if model.graph.output else None
+    model = declared_onnx(path)
+    return None if model is None else ir.from_proto(model)
 
 
 def _of_value(value: ir.Value) -> Declared:

@@ -20,7 +20,7 @@ from bnexport.targets.cuda import find_gpu
 __all__ = ["earlier", "place_of", "request_of"]
 
 # What changes neither the files nor the verdict.
-_ASIDE = frozenset({"model", "output", "observe", "keep_failed", "force"})
+_ASIDE = frozenset({"model", "output", "observe", "keep_failed", "force", "isolation"})
 
 
 def request_of(model: object, options: Mapping[str, Any]) -> str | None:

@@ -56,7 +56,7 @@ def verify_build(
     for artifact in artifacts:
         if artifact.target == "onnx" and runtimes:
             dtype = precision.dtype if precision else None
-            runners += onnx_runners(artifact.path, runtimes, subject.outputs, dtype)
+            runners += onnx_runners(artifact.path, runtimes, subject.outputs, dtype, ours=True)
         elif artifact.target == "onnx" and precision is not None:
             _add_half(artifact, subject, precision, runners, skipped)
         else:
@@ -107,7 +107,7 @@ def _add_half(
     skipped: list[Skipped],
 ) -> None:
     """With every value rounded as the file says; and in ONNX Runtime as it is, where it has the kernels."""
-    plain = OnnxRunner(artifact.path, outputs=subject.outputs, precision=precision.dtype)
+    plain = OnnxRunner(artifact.path, outputs=subject.outputs, precision=precision.dtype, ours=True)
     if precision.io == "bfloat16":
         skipped.append(Skipped(label(plain), "NumPy has no bfloat16 to feed it"))
     elif reason := _refusal(plain):
@@ -162,7 +162,7 @@ def _add_onnx(
     artifact: Artifact, subject: Subject, runners: list[Runner], skipped: list[Skipped]
 ) -> None:
     """ONNX Runtime; where it has no kernels for a float64 model, the evaluator, and that is said."""
-    runner = OnnxRunner(artifact.path, outputs=subject.outputs)
+    runner = OnnxRunner(artifact.path, outputs=subject.outputs, ours=True)
     if any(spec.dtype == "float64" for spec in subject.examples.specs):
         try:
             with runner:
@@ -190,6 +190,10 @@ def _add_cuda(
         skipped.append(Skipped("ONNX Runtime (cuda)", reason))
     else:
         runner = OnnxRunner(
-            artifact.path, provider="cuda", outputs=subject.outputs, precision=precision
+            artifact.path,
+            provider="cuda",
+            outputs=subject.outputs,
+            precision=precision,
+            ours=True,
         )
         runners.append(runner)

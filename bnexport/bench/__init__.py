@@ -18,6 +18,7 @@ from bnexport.bench.stages import Course, measured
 from bnexport.errors import UsageError
 from bnexport.events import Observer, silent, stage
 from bnexport.inputs import InputSpec, parse_input
+from bnexport.isolation import Isolation, isolating
 from bnexport.report.document import inputs_json
 from bnexport.runnable import Reading, open_models
 
@@ -26,6 +27,7 @@ __all__ = ["Benchmark", "Unfit", "bench"]
 _SECONDS = 10.0
 
 
+@isolating(foreign=True)
 def bench(
     models: str
     | PathLike[str]
@@ -49,6 +51,7 @@ def bench(
     seed: int = 0,
     cuda_graphs: bool = False,
     memory: bool = False,
+    isolation: Isolation | None = None,
     observe: Observer = silent,
 ) -> Benchmark:
     """Time models against each other: latency, throughput, and each one's ratio to the first.
@@ -78,6 +81,7 @@ def bench(
         seed: Of the orders.
         cuda_graphs: Whether PyTorch and engines replay CUDA graphs on a GPU.
         memory: Whether each is also run in a process of its own, for the memory that it takes.
+        isolation: How native work is kept apart: limits of time and memory, or in this process.
         observe: Told of progress.
 
     Returns:
@@ -87,6 +91,7 @@ def bench(
         Refused: A file is missing or of no known kind, or would run code.
         UsageError: The options or inputs do not fit.
         MissingRuntime: A runtime that was asked for is not usable here, or none is.
+        NativeFailure: Native code crashed, hung or took too much memory.
         RunFailed: A model does not run on the inputs.
         Unfit: A contestant gives NaN or Inf, or outputs of other shapes than the first.
     """

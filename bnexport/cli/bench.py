@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from bnexport.cli.options import (
     BENCHED,
     batch_option,
     benched,
+    isolation_of,
+    isolation_options,
     load_options,
     shape_options,
     speech_options,
@@ -68,6 +71,7 @@ __all__ = ["bench_command"]
 @click.option("--memory", is_flag=True, help="Measure memory, each in a process of its own.")
 @click.option("--report", metavar="PATH", help="Write the JSON document.")
 @click.option("--plot", metavar="PATH", help="Draw latencies and the sweep as SVG.")
+@partial(isolation_options, memory="--memory-limit")
 @speech_options
 @click.pass_context
 def bench_command(
@@ -91,7 +95,8 @@ def bench_command(
     with progress(quiet=mode.quiet) as observe:
         from bnexport.bench import bench
 
-        document = bench(models, observe=observe, **options).to_json()
+        isolation = isolation_of(options)
+        document = bench(models, isolation=isolation, observe=observe, **options).to_json()
     _write(report, plot, document)
 
     def show(console: Console) -> None:

@@ -16,6 +16,8 @@ from bnexport.cli.options import (
     engine_of,
     engine_options,
     input_options,
+    isolation_of,
+    isolation_options,
     load_options,
     speech_options,
     targets,
@@ -82,6 +84,7 @@ __all__ = ["convert_command"]
 @click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
 @click.option("--print-passes", is_flag=True, help="Print what each pass did.")
 @report_option
+@isolation_options
 @speech_options
 @click.pass_context
 def convert_command(
@@ -112,6 +115,7 @@ def convert_command(
         "fold": not no_fold,
         "simplify": not no_simplify,
         "engine": engine_of(options),
+        "isolation": isolation_of(options),
         **options,
     }
     place, document = _earlier(asked) or _converted(asked, mode, report)

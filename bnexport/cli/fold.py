@@ -9,7 +9,13 @@ import click
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
-from bnexport.cli.options import input_options, speech_options, tolerance_options
+from bnexport.cli.options import (
+    input_options,
+    isolation_of,
+    isolation_options,
+    speech_options,
+    tolerance_options,
+)
 from bnexport.cli.progress import progress
 from bnexport.cli.reports import (
     check_reports,
@@ -46,6 +52,7 @@ __all__ = ["fold_command"]
 @click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
 @click.option("--print-passes", is_flag=True, help="Print what each pass did.")
 @report_option
+@isolation_options
 @speech_options
 @click.pass_context
 def fold_command(
@@ -68,7 +75,10 @@ def fold_command(
         from bnexport.cli.summary import show_summary
         from bnexport.fold import fold
 
-        conversion = fold(model, simplify=not no_simplify, observe=observe, **options)
+        isolation = isolation_of(options)
+        conversion = fold(
+            model, simplify=not no_simplify, isolation=isolation, observe=observe, **options
+        )
     document = conversion.to_json()
     write_reports(report, document)
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bnexport.cli.sizes import parse_size
+
 if TYPE_CHECKING:
+    from bnexport.isolation import Isolation
     from bnexport.targets.tensorrt.options import EngineOptions
 
 __all__ = [
@@ -24,6 +27,8 @@ __all__ = [
     "engine_of",
     "engine_options",
     "input_options",
+    "isolation_of",
+    "isolation_options",
     "json_object",
     "load_options",
     "runtimes",
@@ -263,6 +268,52 @@ def tolerance_options(command: Decorated) -> Decorated:
             "[default: ort, and ort-cuda where convert finds a GPU]",
         ),
     )(command)
+
+
+def isolation_options(command: Decorated, *, memory: str = "--memory") -> Decorated:
+    """How native work is kept apart; `isolation_of` takes them together."""
+    return _stack(
+        click.option(
+            "--in-process",
+            is_flag=True,
+            help="Run native code in this process: faster, and a crash takes it along.",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            default=600,
+            show_default=True,
+            help="How long native code may go on without a sign of life.",
+        ),
+        click.option(
+            memory,
+            "memory_limit",
+            callback=size,
+            metavar="SIZE",
+            help="What native code may take, as in 8GiB.  [default: nine tenths of what is free]",
+        ),
+    )(command)
+
+
+def isolation_of(options: dict[str, Any]) -> Isolation:
+    """Take from ``options`` what `isolation_options` added."""
+    from bnexport.isolation.settings import Isolation
+
+    return Isolation(options.pop("in_process"), options.pop("timeout"), options.pop("memory_limit"))
+
+
+def size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Parse a size above zero: ``8GiB``."""
+    if value is None:
+        return None
+    try:
+        parsed = parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None
+    if not parsed:
+        raise click.BadParameter("it must be above 0.", ctx, param)
+    return parsed
 
 
 def speech_options(command: Decorated) -> Decorated:

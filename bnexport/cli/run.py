@@ -9,7 +9,13 @@ import click
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
-from bnexport.cli.options import RUNTIMES, load_options, speech_options
+from bnexport.cli.options import (
+    RUNTIMES,
+    isolation_of,
+    isolation_options,
+    load_options,
+    speech_options,
+)
 from bnexport.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -41,6 +47,7 @@ HEADERS = ("output", "shape", "dtype", "min", "max", "NaN", "Inf")
     metavar="N",
     help="Run N samples at a time and join the outputs.  [default: all in one call]",
 )
+@isolation_options
 @speech_options
 @click.pass_context
 def run_command(
@@ -57,7 +64,8 @@ def run_command(
     with progress(quiet=mode.quiet) as observe:
         from bnexport.run import run
 
-        ran = run(model, inputs, output, observe=observe, **options)
+        isolation = isolation_of(options)
+        ran = run(model, inputs, output, isolation=isolation, observe=observe, **options)
     document = ran.to_json() | {"model": model or options["arch"], "output": output}
 
     def show(console: Console) -> None:

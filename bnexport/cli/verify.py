@@ -9,7 +9,14 @@ import click
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
-from bnexport.cli.options import input_options, load_options, speech_options, tolerance_options
+from bnexport.cli.options import (
+    input_options,
+    isolation_of,
+    isolation_options,
+    load_options,
+    speech_options,
+    tolerance_options,
+)
 from bnexport.cli.progress import progress
 from bnexport.cli.reports import check_reports, report_option, show_written, write_reports
 
@@ -35,6 +42,7 @@ SCHEMA = "bnexport.verification/1"
     help="After a disagreement, search for the first wrong layer.  [default: on]",
 )
 @report_option
+@isolation_options
 @speech_options
 @click.pass_context
 def verify_command(
@@ -55,8 +63,9 @@ def verify_command(
         from bnexport.compare import verify
         from bnexport.report import parity_json, versions
 
+        isolation = isolation_of(options)
         judged_by, file = (None, a) if b is None else (a, b)
-        parity = verify(judged_by, file, observe=observe, **options)
+        parity = verify(judged_by, file, isolation=isolation, observe=observe, **options)
     judged = parity_json(parity)
     document = {
         "schema": SCHEMA,

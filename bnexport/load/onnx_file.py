@@ -16,7 +16,7 @@ from bnexport.load.limits import Limits
 from bnexport.load.onnx_graph import GraphCheck
 from bnexport.load.onnx_tensors import TensorCheck
 
-__all__ = ["load_onnx", "read_onnx"]
+__all__ = ["declared_onnx", "load_onnx", "names_external_data", "parse_onnx", "read_onnx"]
 
 _PROTOBUF_LIMIT = 1 << 31
 _OLDEST_OPSET = 7
@@ -51,13 +51,51 @@ def read_onnx(path: Path, limits: Limits) -> onnx.ModelProto:
     Raises:
         Refused: As `load_onnx`.
     """
+    proto = parse_onnx(path)
+    with TensorCheck(path, limits) as tensors:
+        GraphCheck(str(path), proto, tensors, limits).check()
+    return proto
+
+
+def declared_onnx(path: Path, limits: Limits | None = None) -> onnx.ModelProto | None:
+    """The checked message with external data left out: what the file says of itself. None: it is no ONNX file.
+
+    Raises:
+        Refused: It is one, and malformed.
+    """
+    limits = limits or Limits()
+    if path.stat().st_size >= _PROTOBUF_LIMIT:
+        return None
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except DecodeError:
+        return None
+    if not proto.ir_version or not proto.graph.output:
+        return None
+    _check_header(proto, str(path))
+    with TensorCheck(path, limits, map_data=True) as tensors:
+        GraphCheck(str(path), proto, tensors, limits).check()
+    return proto
+
+
+def names_external_data(path: Path) -> bool:
+    """Whether weights of this ONNX file lie in another one."""
+    tensors = parse_onnx(path).graph.initializer
+    return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors)
+
+
+def parse_onnx(path: Path) -> onnx.ModelProto:
+    """The message, its header checked and nothing else.
+
+    Raises:
+        Refused: The file is no ONNX file, or of a version that is not read.
+    """
     if path.stat().st_size >= _PROTOBUF_LIMIT:
         why = "2 GiB or more, which protobuf cannot hold"
         raise TooLarge(str(path), why, "Store the weights as external data")
     proto = _parse(path)
     _check_header(proto, str(path))
-    with TensorCheck(path, limits) as tensors:
-        GraphCheck(str(path), proto, tensors, limits).check()
     return proto
 
 

@@ -59,7 +59,8 @@ class GraphCheck:
         if graph.sparse_initializer:
             raise Unsupported(self._path, "sparse weights")
         for tensor in graph.initializer:
-            self._tensors.check(tensor, f"the weight {tensor.name[:60]!r}")
+            where = f"the weight {tensor.name[:60]!r}"
+            self._tensors.check(tensor, where, main=depth == 0)
         for value in (*graph.input, *graph.output, *graph.value_info):
             self._value(value)
         weights = self._names([tensor.name for tensor in graph.initializer], "weight")

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
+from bnexport.isolation.session import Mapped
 from bnexport.load.errors import Corrupt, TooLarge, Unsafe, Unsupported
 from bnexport.load.limits import Limits
 
@@ -42,6 +44,21 @@ _BITS: dict[int, int] = {
     TensorProto.INT4: 4,
     TensorProto.FLOAT4E2M1: 4,
 }
+# The types of which NumPy makes arrays that ONNX Runtime takes.
+NUMPY: dict[int, type[np.generic]] = {
+    TensorProto.FLOAT: np.float32,
+    TensorProto.DOUBLE: np.float64,
+    TensorProto.FLOAT16: np.float16,
+    TensorProto.INT8: np.int8,
+    TensorProto.INT16: np.int16,
+    TensorProto.INT32: np.int32,
+    TensorProto.INT64: np.int64,
+    TensorProto.UINT8: np.uint8,
+    TensorProto.UINT16: np.uint16,
+    TensorProto.UINT32: np.uint32,
+    TensorProto.UINT64: np.uint64,
+    TensorProto.BOOL: np.bool_,
+}
 _COMPLEX = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 _KEYS = ("location", "offset", "length", "checksum")
@@ -55,10 +72,18 @@ def known_type(element: int) -> bool:
 
 
 class TensorCheck:
-    """Checks tensors one by one; external files are opened once and closed at the end of the ``with`` block."""
+    """Checks tensors one by one; external files are opened once and closed at the end of the ``with`` block.
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    Args:
+        path: The ONNX file.
+        limits: The bounds.
+        map_data: Whether external data stays where it is, for `mapped` to tell, and is not read.
+    """
+
+    def __init__(self, path: Path, limits: Limits, *, map_data: bool = False) -> None:
         self._path, self._limits = str(path), limits
+        self._map_data = map_data
+        self._mapped: list[Mapped] = []
         self._folder = path.resolve().parent
         self._files: dict[str, BinaryIO] = {}
         self._total = 0
@@ -72,11 +97,24 @@ class TensorCheck:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
         for file in self._files.values():
             file.close()
 
-    def check(self, tensor: onnx.TensorProto, where: str) -> None:
-        """Hold a tensor's bytes to its shape; external ones are read into it.
+    def mapped(self) -> tuple[tuple[Mapped, ...], tuple[BinaryIO, ...]]:
+        """The weights that were left in files, and these files, open."""
+        return tuple(self._mapped), tuple(self._files.values())
+
+    def check(self, tensor: onnx.TensorProto, where: str, *, main: bool = False) -> None:
+        """Hold a tensor's bytes to its shape; external ones are read into it, or mapped.
+
+        Args:
+            tensor: The tensor.
+            where: What to call it.
+            main: Whether it is a weight of the main graph, which is what can be left in its file.
 
         Raises:
             Corrupt: Its size is not that of its shape.
@@ -85,9 +123,7 @@ class TensorCheck:
         """
         count, size = self._size(tensor, where)
         if tensor.data_location == TensorProto.EXTERNAL:
-            tensor.raw_data = self._external(tensor, size, where)
-            tensor.ClearField("external_data")
-            tensor.data_location = TensorProto.DEFAULT
+            self._read_external(tensor, size, where, main)
         elif tensor.external_data:
             raise Corrupt(self._path, f"{where}: an inline tensor that names external data")
         elif tensor.HasField("raw_data"):
@@ -118,7 +154,20 @@ class TensorCheck:
         if held != count:
             raise Corrupt(self._path, f"{where} holds {held} values, its shape needs {count}")
 
-    def _external(self, tensor: onnx.TensorProto, size: int, where: str) -> bytes:
+    def _read_external(self, tensor: onnx.TensorProto, size: int, where: str, main: bool) -> None:
+        file, offset = self._external(tensor, size, where)
+        if self._map_data and main and tensor.data_type in NUMPY:
+            place = list(self._files.values()).index(file)
+            dtype = np.dtype(NUMPY[tensor.data_type]).str
+            self._mapped.append(Mapped(tensor.name, place, offset, dtype, tuple(tensor.dims)))
+            return
+        file.seek(offset)
+        tensor.raw_data = file.read(size)
+        tensor.ClearField("external_data")
+        tensor.data_location = TensorProto.DEFAULT
+
+    def _external(self, tensor: onnx.TensorProto, size: int, where: str) -> tuple[BinaryIO, int]:
+        """The file that holds the tensor's bytes, and where in it."""
         fields = {entry.key: entry.value for entry in tensor.external_data}
         if len(fields) != len(tensor.external_data) or not set(fields) <= set(_KEYS):
             raise Corrupt(self._path, f"{where}: malformed external data")
@@ -141,8 +190,7 @@ class TensorCheck:
         if offset + length > available:
             why = f"{where}: external data ends at {offset + length}, {location!r} at {available}"
             raise Corrupt(self._path, why, "Copy the data file anew beside the model")
-        file.seek(offset)
-        return file.read(length)
+        return file, offset
 
     def _open(self, location: str, where: str) -> BinaryIO:
         """Open by one folder after another, following no link, so that nothing outside is reached."""

@@ -205,15 +205,11 @@ def _graph(path: Path) -> onnx.ModelProto:
     Raises:
         Refused: It is no ONNX file.
     """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from bnexport.load.onnx_file import declared_onnx
 
-    try:
-        model = onnx.load_model(str(path), load_external_data=False)
-    except (DecodeError, ValueError) as error:
-        raise Refused(str(path), "this is no model that bnexport can run", _KINDS) from error
-    if not model.graph.output:
-        raise Refused(str(path), "it holds no graph with an output", _KINDS)
+    model = declared_onnx(path)
+    if model is None:
+        raise Refused(str(path), "this is no model that bnexport can run", _KINDS)
     return model
 
 

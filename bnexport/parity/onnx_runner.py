@@ -7,7 +7,8 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ import numpy as np
 import onnx
 
 from bnexport.errors import MissingRuntime, UsageError
+from bnexport.isolation import current
+from bnexport.isolation.session import Opening, RemoteSession, open_session
 from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.batch_axis import Mixing, mixing
 from bnexport.parity.origin import first_value
@@ -57,6 +60,8 @@ class OnnxRunner(Opened):
         precision: What to judge it by; None: the type of most weights.
         threads: For one operator, on the processor; None: as ONNX Runtime chooses.
         stream: The CUDA stream to run on; None: one of ONNX Runtime's own.
+        ours: Whether bnexport itself wrote the file: another is checked first, and ONNX Runtime is given the checked
+            bytes, never the path.
 
     Raises:
         UsageError: There is no such provider.
@@ -73,6 +78,7 @@ class OnnxRunner(Opened):
         precision: str | None = None,
         threads: int | None = None,
         stream: int | None = None,
+        ours: bool = False,
     ) -> None:
         if provider not in _PROVIDERS:
             raise UsageError(f"provider {provider!r}", f"there are {', '.join(_PROVIDERS)}")
@@ -84,7 +90,7 @@ class OnnxRunner(Opened):
         self.name, self.device = title, provider
         self._provider = provider
         self._judged_by = precision
-        self._threads, self._stream = threads, stream
+        self._threads, self._stream, self._ours = threads, stream, ours
         # Of the weights, unless it was given; told when the file is opened.
         self.precision = precision or "float32"
 
@@ -103,6 +109,8 @@ class OnnxRunner(Opened):
             self._session = self._open()
 
     def _leave(self) -> None:
+        if isinstance(self._session, RemoteSession):
+            self._session.close()
         self._session = None
 
     def take(self, names: Sequence[str]) -> None:
@@ -122,7 +130,14 @@ class OnnxRunner(Opened):
             RunFailed: The inputs do not fit.
         """
         session = self._session or self._open()
-        return session, self._feeds(session, inputs)
+        feeds = self._feeds(session, inputs)
+        if isinstance(session, RemoteSession):
+            # It is tried there once, and then opened here: a way through two processes cannot be timed.
+            with run_errors(self._what(), _shortened):
+                session.run(None, feeds)
+            session.close()
+            self._session = session = self._session_of(_onnxruntime(), here=True)
+        return session, feeds
 
     def _feeds(self, session: Any, inputs: Arrays) -> dict[str, Array]:
         expected = session.get_inputs()
@@ -154,13 +169,8 @@ class OnnxRunner(Opened):
         import onnx_ir as ir
         from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-        source = self._source
         with run_errors(self._what()):
-            graph = (
-                ir.from_proto(onnx.load_model_from_string(source))
-                if isinstance(source, bytes)
-                else ir.load(source)
-            )
+            graph = ir.from_proto(_read(self._source, weights=True))
             LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
             return mixing(InferShapes()(graph).model)
 
@@ -207,15 +217,37 @@ class OnnxRunner(Opened):
             raise MissingRuntime(what, "its libraries did not load", _GPU_REMEDY)
         return session
 
-    def _session_of(self, ort: ModuleType, *, fallback: bool = True) -> Any:
-        options = _options(ort, self._optimise)
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
-        if not fallback:
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        with run_errors(self._what(), _shortened):
-            providers = _on_stream(_PROVIDERS[self._provider], self._stream)
-            return ort.InferenceSession(self._source, options, providers=providers)
+    def _session_of(self, ort: ModuleType, *, fallback: bool = True, here: bool = False) -> Any:
+        """A session: in the worker where the graph is somebody else's and there is one, unless it must be here."""
+        opening = Opening(
+            _on_stream(_PROVIDERS[self._provider], self._stream),
+            optimise=self._optimise,
+            threads=self._threads,
+            fallback=fallback,
+        )
+        with self._checked(opening) as (model, opening), run_errors(self._what(), _shortened):
+            scope = current()
+            if scope is None or not scope.foreign or here or self._stream is not None:
+                return open_session(model, opening)
+            return RemoteSession(scope.worker(), model, opening, self._title())
+
+    @contextlib.contextmanager
+    def _checked(self, opening: Opening) -> Iterator[tuple[bytes | str, Opening]]:
+        """What ONNX Runtime is given: bytes, or the path of a file of our own."""
+        if isinstance(self._source, bytes) or self._ours:
+            yield self._source, opening
+            return
+        from bnexport.load.onnx_served import serve
+
+        served = serve(Path(self._source))
+        try:
+            files = tuple(file.fileno() for file in served.files)
+            yield served.model, replace(opening, weights=served.weights, files=files)
+        finally:
+            served.close()
+
+    def _title(self) -> str:
+        return "the model" if isinstance(self._source, bytes) else Path(self._source).name
 
     def _check_names(self, found: tuple[str, ...]) -> None:
         if self._outputs not in (None, found):
@@ -270,14 +302,6 @@ def _onnxruntime() -> ModuleType:
     return runtime
 
 
-def _options(ort: ModuleType, optimise: bool) -> Any:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    if not optimise:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return options
-
-
 def _on_stream(providers: list[_Provider], stream: int | None) -> list[_Provider]:
     if stream is None:
         return providers
@@ -297,7 +321,10 @@ def _cast(array: Array, kind: str) -> Array:
 def _read(source: str | bytes, *, weights: bool) -> onnx.ModelProto:
     if isinstance(source, bytes):
         return onnx.load_model_from_string(source)
-    return onnx.load_model(source, load_external_data=weights)
+    from bnexport.load.limits import Limits
+    from bnexport.load.onnx_file import parse_onnx, read_onnx
+
+    return read_onnx(Path(source), Limits()) if weights else parse_onnx(Path(source))
 
 
 def precision_of(source: str | bytes) -> str:

@@ -77,6 +77,8 @@ def onnx_runners(
     precision: str | None = None,
     threads: int | None = None,
     stream: int | None = None,
+    *,
+    ours: bool = False,
 ) -> list[OnnxRunner]:
     """One runner a name; entering one that cannot run here raises `MissingRuntime`.
 
@@ -87,12 +89,13 @@ def onnx_runners(
         precision: See ``outputs``.
         threads: See ``outputs``; not of ``ort-rounded``.
         stream: See ``threads``.
+        ours: As in `OnnxRunner`.
 
     Raises:
         UsageError: A name is not known.
     """
     chosen = [RUNTIMES[name] for name in check_runtimes(names)]
-    return [_runner(each, source, outputs, precision, threads, stream) for each in chosen]
+    return [_runner(each, source, outputs, precision, threads, stream, ours) for each in chosen]
 
 
 def _runner(
@@ -102,6 +105,7 @@ def _runner(
     precision: str | None,
     threads: int | None,
     stream: int | None,
+    ours: bool,
 ) -> OnnxRunner:
     if served.rounded:
         return RoundedRunner(source, precision=precision, outputs=outputs)
@@ -114,4 +118,5 @@ def _runner(
         precision=precision,
         threads=threads,
         stream=stream,
+        ours=ours,
     )

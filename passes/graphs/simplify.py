@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import logging
-from typing import Any
 
+import onnx
 import onnx_ir as ir
 
+from bnexport.isolation.native import simplify
 from bnexport.passes.graphs.naming import KIND, MODULE, ORIGIN
 
 __all__ = ["Simplify"]
@@ -29,23 +29,14 @@ class Simplify(ir.passes.FunctionalPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Return the simplified model, with the nodes' origins kept."""
-        import onnxsim
-
         if weight_bytes(model) > LARGEST_BYTES:
             return ir.passes.PassResult(model.clone(), False)
         before = model.graph.num_nodes()
-        options: dict[str, Any] = {"skip_fuse_bn": True, "skipped_optimizers": SKIPPED}
-        if "initializers_as_constants" in inspect.signature(onnxsim.simplify).parameters:
-            options["initializers_as_constants"] = False  # else it moves x * c into a Conv, wrongly
-        try:
-            proto, _ = onnxsim.simplify(ir.to_proto(model), **options)
-        except (
-            RuntimeError,
-            ValueError,
-        ) as error:  # what onnxsim's native code raises; it is optional
-            logger.info("onnxsim left the model as it is: %s", error)
+        made = simplify(ir.to_proto(model).SerializeToString(), SKIPPED)
+        if isinstance(made, str):
+            logger.info("onnxsim left the model as it is: %s", made)
             return ir.passes.PassResult(model.clone(), False)
-        simplified = ir.from_proto(proto)
+        simplified = ir.from_proto(onnx.load_model_from_string(made))
         if _inputs(simplified) != _inputs(model):  # it freezes an input that has a default
             return ir.passes.PassResult(model.clone(), False)
         if not _weights(simplified) <= _weights(

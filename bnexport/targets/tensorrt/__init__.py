@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bnexport.targets.tensorrt.builder import build_engine
     from bnexport.targets.tensorrt.engine import EngineRunner, can_run
-    from bnexport.targets.tensorrt.flavour import Flavour, find_flavour
+    from bnexport.targets.tensorrt.flavour import Flavour, find_flavour, load_flavour
     from bnexport.targets.tensorrt.info import EngineInfo, TensorInfo
     from bnexport.targets.tensorrt.options import EngineOptions
     from bnexport.targets.tensorrt.sidecar import read_sidecar, write_sidecar
@@ -27,6 +27,7 @@ __all__ = [
     "build_engine",
     "can_run",
     "find_flavour",
+    "load_flavour",
     "read_sidecar",
     "write_sidecar",
 ]
@@ -34,7 +35,7 @@ __all__ = [
 _HOMES = {
     "builder": ("build_engine",),
     "engine": ("EngineRunner", "can_run"),
-    "flavour": ("Flavour", "find_flavour"),
+    "flavour": ("Flavour", "find_flavour", "load_flavour"),
     "info": ("EngineInfo", "TensorInfo"),
     "options": ("EngineOptions",),
     "sidecar": ("read_sidecar", "write_sidecar"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 __all__ = ["EngineInfo", "TensorInfo"]
 
@@ -76,3 +78,24 @@ class EngineInfo:
     refittable: bool = False
     optimisation_level: int | None = None
     reused: bool = False
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """From what ``asdict`` made, by way of JSON, which has lists for tuples.
+
+        Raises:
+            KeyError: It lacks something.
+            TypeError: The same.
+        """
+        plain = {name: _tuples(value) for name, value in told.items()}
+        for side in ("inputs", "outputs"):
+            plain[side] = tuple(TensorInfo(**tensor) for tensor in plain[side])
+        return cls(**plain)
+
+
+def _tuples(value: object) -> Any:
+    if isinstance(value, list):
+        return tuple(_tuples(each) for each in value)
+    if isinstance(value, dict):
+        return {name: _tuples(each) for name, each in value.items()}
+    return value

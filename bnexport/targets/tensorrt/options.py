@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from bnexport.errors import UsageError
 from bnexport.targets.cuda import Gpu, find_gpu
@@ -74,6 +76,19 @@ class EngineOptions:
             raise UsageError("compatible ampere and capability", "the one includes the other")
         for text in self.profiles:
             parse_profile(text)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        cache = None if self.timing_cache is None else str(self.timing_cache.absolute())
+        return {**asdict(self), "timing_cache": cache}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """What `to_json` gave, tuples again."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+        if plain["timing_cache"] is not None:
+            plain["timing_cache"] = Path(plain["timing_cache"])
+        return cls(**plain)
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from bnexport.disk import file_sha256
 from bnexport.folders import cache_folder
 from bnexport.report.document import dumps
 from bnexport.targets.cuda import find_gpu
 from bnexport.targets.tensorrt.flavour import Flavour
-from bnexport.targets.tensorrt.info import EngineInfo, TensorInfo
+from bnexport.targets.tensorrt.info import EngineInfo
 from bnexport.targets.tensorrt.options import EngineOptions, Targets
 
 __all__ = ["EngineStore", "key_of"]
@@ -71,7 +70,7 @@ class EngineStore:
         entry = self._folder / key
         try:
             facts = json.loads((entry / _FACTS).read_text(encoding="utf-8"))
-            info = _info(facts["info"])
+            info = EngineInfo.from_json(facts["info"])
             shutil.copyfile(entry / _ENGINE, path)
             if file_sha256(path) == facts["sha256"]:
                 os.utime(entry)
@@ -116,19 +115,3 @@ class EngineStore:
 
 def _used(entry: Path) -> float:
     return entry.stat().st_mtime
-
-
-def _info(facts: dict[str, Any]) -> EngineInfo:
-    """From JSON, which has lists for tuples."""
-    plain = {name: _tuples(value) for name, value in facts.items()}
-    for side in ("inputs", "outputs"):
-        plain[side] = tuple(TensorInfo(**tensor) for tensor in plain[side])
-    return EngineInfo(**plain)
-
-
-def _tuples(value: object) -> Any:
-    if isinstance(value, list):
-        return tuple(_tuples(each) for each in value)
-    if isinstance(value, dict):
-        return {name: _tuples(each) for name, each in value.items()}
-    return value
