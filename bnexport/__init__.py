@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bnexport.bench import Benchmark, bench
     from bnexport.compare import verify
-    from bnexport.convert import Conversion, ConversionFailed, convert
+    from bnexport.conversion import Conversion, ConversionFailed
+    from bnexport.convert import convert
     from bnexport.data import DataOptions, ImageOptions
     from bnexport.drift import Drift, DriftMonitor, DriftState, LayerDrift, TapMonitor, drift
     from bnexport.errors import (
@@ -104,7 +105,8 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
 _HOMES = {
     "bnexport.bench": ("Benchmark", "bench"),
     "bnexport.compare": ("verify",),
-    "bnexport.convert": ("Conversion", "ConversionFailed", "convert"),
+    "bnexport.conversion": ("Conversion", "ConversionFailed"),
+    "bnexport.convert": ("convert",),
     "bnexport.data": ("DataOptions", "ImageOptions"),
     "bnexport.drift": ("Drift", "DriftMonitor", "DriftState", "LayerDrift", "TapMonitor", "drift"),
     "bnexport.errors": (

@@ -4,120 +4,52 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import onnx_ir as ir
 
 from bnexport.build import Artifact, build, parse_targets
-from bnexport.destination import destination_of, report_of, stem_of
+from bnexport.conversion import Conversion
+from bnexport.delivery import deliver
+from bnexport.destination import destination_of, stem_of
 from bnexport.drift.taps import KEY as TAPS
 from bnexport.drift.taps import Tapped
-from bnexport.errors import ParityFailure, UsageError
+from bnexport.errors import UsageError
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
 from bnexport.isolation import Isolation, expect, isolating, meet_foreign
-from bnexport.ledger import Ledger
 from bnexport.load import load
 from bnexport.load.loaded import Loaded
 from bnexport.load.onnx_file import names_external_data
-from bnexport.parity.result import Parity
 from bnexport.parity.runtimes import check_runtimes
 from bnexport.passes.graphs.simplify import weight_bytes
 from bnexport.passes.modules import undisturbed
 from bnexport.precision import check_precision, default_opset, lower
 from bnexport.precision.mixed import Sample
 from bnexport.publish import Staging
-from bnexport.report.back import ledger_of, parity_of
 from bnexport.report.document import (
-    Document,
     Facts,
-    OutputFile,
     Size,
     Source,
-    document,
-    ledger_json,
-    parity_json,
-    write_report,
 )
 from bnexport.rewrite import rewrite
 from bnexport.subject import subject_of
-from bnexport.targets.tensorrt import EngineOptions, write_sidecar
+from bnexport.targets.tensorrt import EngineOptions
 from bnexport.unchanged import earlier, place_of, request_of
 from bnexport.verify import verify_build
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Conversion", "ConversionFailed", "convert"]
+__all__ = ["convert"]
 
 NAMED = 8
-_ADVICE = {
-    "fp16": "Use --precision mixed, which keeps in float32 what float16 breaks",
-    "bf16": "Use --precision fp16 or mixed: float16 rounds an eighth as far",
-}
 TORCH_NOTES = {
     "pt2": "pt2: its BatchNorms are in eval mode and not folded; the ledger is the ONNX graph's",
     "torchscript": "torchscript: folded by torch's own freeze; the ledger is the ONNX graph's",
 }
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What a conversion made, and the proof.
-
-    Attributes:
-        path: The main artifact: that of the first target.
-        files: Every published file, the report last.
-        ledger: What became of every BatchNorm.
-        parity: Every check.
-        report: Where the report lies.
-        document: Everything that the report says.
-        unchanged: Whether it was found as an earlier conversion of the same left it.
-    """
-
-    path: Path
-    files: tuple[Path, ...]
-    ledger: Ledger
-    parity: Parity
-    report: Path
-    document: Document
-    unchanged: bool = False
-
-    @classmethod
-    def of(cls, found: Document, destination: Path) -> Conversion:
-        """The conversion that left its report at ``destination``."""
-        files = tuple(Path(each["path"]) for each in found["files"])
-        report = report_of(destination)
-        return cls(
-            files[0], (*files, report), ledger_of(found), parity_of(found), report, found, True
-        )
-
-    @property
-    def ok(self) -> bool:
-        """Whether every check passed."""
-        return self.parity.ok
-
-    def to_json(self) -> Document:
-        """The report document."""
-        return self.document
-
-
-class ConversionFailed(ParityFailure):
-    """The verification failed, so nothing was published.
-
-    Attributes:
-        conversion: What would have been; its files are gone unless they were to be kept.
-    """
-
-    def __init__(self, failure: ParityFailure, conversion: Conversion, kept: bool) -> None:
-        where = (
-            f"The failed files are kept: {conversion.path}." if kept else "Nothing was published."
-        )
-        remedy = f"{failure.remedy}. {where}" if failure.remedy else where
-        super().__init__(failure.what, failure.why, remedy)
-        self.conversion = conversion
 
 
 @isolating()
@@ -218,8 +150,8 @@ def convert(
         place = place_of(cast("str", model), output, targets)
         if found := earlier(request, place):
             return Conversion.of(found, place)
-    if simplify:
-        expect("simplify")
+    for step in (*(["simplify"] if simplify else []), *(word for word in targets if "trt" in word)):
+        expect(step)
     with stage(timer, "load"):
         loaded = load(
             model,
@@ -234,6 +166,7 @@ def convert(
         meet_foreign()
     destination = destination_of(output, loaded.name, loaded.path, targets[0])
     with Staging(destination) as staging, undisturbed():
+        staging.require_space(_room(loaded, targets))
         real = Path(inputs_from) if inputs_from is not None else None
         opset = default_opset(opset, precision)
         subject = subject_of(loaded, inputs, real, opset, timer, drift_taps=drift_taps)
@@ -297,7 +230,7 @@ def convert(
             notes=(*subject.notes, *_build_notes(built)),
             seconds=timer.seconds,
         )
-        return _publish(staging, destination, built, facts, keep_failed, timer)
+        return deliver(staging, destination, built, facts, keep_failed, timer)
 
 
 def _batches(batch: Sequence[int] | int) -> tuple[int, ...]:
@@ -348,6 +281,15 @@ def _is_split(loaded: Loaded) -> bool:
     return names_external_data(loaded.path)
 
 
+def _room(loaded: Loaded, targets: Sequence[str]) -> int:
+    """What the files will take at least, by the weights: known before any work."""
+    if isinstance(loaded.model, ir.Model):
+        weights = weight_bytes(loaded.model)
+    else:
+        weights = sum(each.nbytes for each in loaded.model.parameters())
+    return weights * len(targets) // 2  # it may be in half precision
+
+
 def _size(loaded: Loaded, graph: ir.Model) -> Size:
     bytes_ = loaded.path.stat().st_size if loaded.path else weight_bytes(graph)
     return Size(bytes_, graph.graph.num_nodes())
@@ -371,72 +313,3 @@ def _build_notes(built: Sequence[Artifact]) -> list[str]:
                 f"the engine has {len(info.scaling)} BatchNorm left as scaling layers: {names}"
             )
     return notes
-
-
-def _publish(
-    staging: Staging,
-    destination: Path,
-    built: Sequence[Artifact],
-    facts: Facts,
-    keep_failed: bool,
-    observe: Observer,
-) -> Conversion:
-    """Move everything into place at once; or, where a check failed, nothing."""
-    wanted = [artifact for artifact in built if artifact.wanted]
-    failed = not facts.parity.ok
-    names: list[str] = []
-    files: list[OutputFile] = []
-    for artifact in wanted:
-        for staged, role in _staged(artifact, facts):
-            name = destination.name if staged == wanted[0].path else staged.name
-            name = _failed_name(name) if failed and not name.endswith(".data") else name
-            os.replace(staged, staging.folder / name)
-            path = destination.parent / name
-            files.append(OutputFile.read(staging.folder / name, path, role))
-            names.append(name)
-    facts = replace(facts, files=tuple(files))
-    report = f"{names[0]}.report.json"
-    written = document(facts)
-    write_report(staging.folder / report, written)
-    conversion = Conversion(
-        path=files[0].path,
-        files=(*(file.path for file in files), destination.parent / report),
-        ledger=facts.ledger,
-        parity=facts.parity,
-        report=destination.parent / report,
-        document=written,
-    )
-    if not failed or keep_failed:
-        with stage(observe, "publish"):
-            staging.commit(names[0], [*names[1:], report])
-    try:
-        facts.parity.raise_for_failure()
-    except ParityFailure as failure:
-        raise ConversionFailed(_advised(failure, facts), conversion, keep_failed) from None
-    return conversion
-
-
-def _advised(failure: ParityFailure, facts: Facts) -> ParityFailure:
-    """Half precision that is not enough has a remedy."""
-    remedy = _ADVICE.get(facts.precision.asked) if facts.precision else None
-    return ParityFailure(failure.what, failure.why, remedy) if remedy else failure
-
-
-def _staged(artifact: Artifact, facts: Facts) -> list[tuple[Path, str]]:
-    """The artifact's files in the staging folder, with their roles."""
-    if artifact.engine is None:
-        role = artifact.target
-        return [(artifact.path, role), *((path, "external data") for path in artifact.beside)]
-    sidecar = write_sidecar(
-        artifact.path,
-        artifact.engine,
-        onnx_sha256=artifact.onnx_sha256,
-        ledger=ledger_json(facts.ledger),
-        parity=parity_json(facts.parity),
-    )
-    return [(artifact.path, "engine"), (sidecar, "sidecar")]
-
-
-def _failed_name(name: str) -> str:
-    stem, dot, suffix = name.partition(".")
-    return f"{stem}.failed{dot}{suffix}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bnexport.errors import UsageError
 
-__all__ = ["SUFFIXES", "destination_of", "report_of", "stem_of"]
+__all__ = ["SUFFIXES", "destination_of", "manifest_of", "report_of", "stem_of"]
 
 SUFFIXES = {
     "onnx": ".onnx",
@@ -50,3 +50,8 @@ def stem_of(destination: Path, target: str) -> str:
 def report_of(destination: Path) -> Path:
     """``model.onnx.report.json`` for ``model.onnx``."""
     return destination.with_name(f"{destination.name}.report.json")
+
+
+def manifest_of(destination: Path) -> Path:
+    """``model.onnx.sha256`` for ``model.onnx``."""
+    return destination.with_name(f"{destination.name}.sha256")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from bnexport.convert import Conversion, convert
+from bnexport.conversion import Conversion
+from bnexport.convert import convert
 from bnexport.errors import UsageError
 from bnexport.events import Observer, silent
 from bnexport.inputs import InputSpec

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from bnexport.disk import (
     contains,
@@ -27,9 +29,13 @@ from bnexport.errors import OutputError, UsageError
 
 __all__ = ["Staging", "check_destination", "file_sha256", "publish_bytes"]
 
-_LEFTOVER = re.compile(r"\..*\.bnexport-\d+-[0-9a-f]{8}", re.DOTALL)
+_LEFTOVER = re.compile(
+    r"\..*\.(?P<mark>[0-9a-f]{8})\.bnexport-(?P<process>\d+)-[0-9a-f]{8}", re.DOTALL
+)
 _DATA = re.compile(r".+\.[0-9a-f]{16}\.data", re.DOTALL)
 _RECORD = ".commit"
+_TICK = 0.05
+_PATIENCE = 30.0  # one small file takes no longer
 
 
 class Staging:
@@ -48,32 +54,56 @@ class Staging:
     free: process ids that are used again and containers that share a disk do not confuse it. On a
     file system without ``flock`` for folders, leftovers stay.
 
+    The same lock keeps two processes from one destination: the second is told of the first.
+
     Args:
         destination: Where the main file will be published.
+        patience: Seconds to wait for another process that writes there.
 
     Attributes:
         destination: As given.
         folder: Where to stage, inside the ``with`` block.
 
     Raises:
-        OutputError: The folder does not exist or cannot be written, or the destination is no file.
+        OutputError: The folder does not exist or cannot be written, the destination is no file, or another process
+            writes there (on entering).
     """
 
-    def __init__(self, destination: Path) -> None:
+    def __init__(self, destination: Path, *, patience: float = 0) -> None:
         self.destination = Path(destination)
+        self._patience = patience
         self._parent = _writable_parent(self.destination)
         self._lock: int | None = None
         self.folder = self._parent
 
     def __enter__(self) -> Self:
-        name = f".{self.destination.name[:100]}.bnexport-{os.getpid()}-{secrets.token_hex(4)}"
+        end = time.monotonic() + self._patience
+        while other := self._enter():
+            if time.monotonic() > end:
+                what = f"{self.destination} is being written by another bnexport"
+                raise OutputError(what, f"process {other}", "Wait for it, or name another file")
+            time.sleep(_TICK)
+        return self
+
+    def _enter(self) -> str:
+        """Make the folder; or the process that is at this destination already."""
+        mark = hashlib.sha256(os.fsencode(self.destination.name)).hexdigest()[:8]
+        name = (
+            f".{self.destination.name[:100]}.{mark}.bnexport-{os.getpid()}-{secrets.token_hex(4)}"
+        )
         with output_errors(self.destination), locked(self._parent):
             _sweep(self._parent)
             folder = self._parent / name
             folder.mkdir(mode=0o700)
-            self._lock = try_lock(folder)
-            self.folder = folder
-        return self
+            lock = try_lock(folder)
+            # Where there are no locks nobody can tell the living from the dead.
+            other = "" if lock is None else _at_work(self._parent, mark, but=name)
+            if other:
+                folder.rmdir()
+                os.close(cast("int", lock))
+                return other
+            self._lock, self.folder = lock, folder
+        return ""
 
     def __exit__(
         self,
@@ -151,7 +181,7 @@ def publish_bytes(path: Path, content: bytes) -> None:
     Raises:
         OutputError: It cannot be written; what was there before is there again.
     """
-    with Staging(path) as staging:
+    with Staging(path, patience=_PATIENCE) as staging:
         (staging.folder / path.name).write_bytes(content)
         staging.commit(path.name)
 
@@ -251,6 +281,15 @@ def _sweep(parent: Path) -> None:
                 _settle(folder)
             finally:
                 os.close(lock)
+
+
+def _at_work(parent: Path, mark: str, but: str) -> str:
+    """The process whose staging folder has this mark; empty: none. What is dead has been swept."""
+    for folder in parent.iterdir():
+        found = _LEFTOVER.fullmatch(folder.name)
+        if found and found["mark"] == mark and folder.name != but and _is_ours(folder):
+            return found["process"]
+    return ""
 
 
 def _is_ours(folder: Path) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from bnexport.convert import Conversion
+    from bnexport.conversion import Conversion
     from bnexport.inputs.given import Given
     from bnexport.load.loaded import Loaded
 
@@ -189,8 +189,9 @@ class BnexportParity:
         self, model: Any, folder: Path, targets: Sequence[str], options: dict[str, Any]
     ) -> Conversion:
         __tracebackhide__ = True
-        from bnexport.cli.isolation import hush
-        from bnexport.convert import ConversionFailed, convert
+        from bnexport.cli.streams import hush
+        from bnexport.conversion import ConversionFailed
+        from bnexport.convert import convert
         from bnexport.destination import SUFFIXES
 
         try:

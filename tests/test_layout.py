@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import signal
 import tomllib
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 import bnexport
 from bnexport import errors
 from bnexport.cli.failure import INTERNAL, INTERRUPTED
+
+ENDED = (128 + signal.SIGHUP, 128 + signal.SIGTERM)
 
 TREE = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text())
@@ -65,7 +68,7 @@ def test_the_schemas_are_shipped(package):
 def test_the_readme_has_every_exit_code():
     table = re.findall(r"^\| (\d+) \|", (TREE / "README.md").read_text(), re.MULTILINE)
     every = [getattr(errors, name).exit_code for name in errors.__all__]
-    assert sorted(map(int, table)) == sorted({0, INTERNAL, INTERRUPTED, *every})
+    assert sorted(map(int, table)) == sorted({0, INTERNAL, INTERRUPTED, *ENDED, *every})
 
 
 @in_tree

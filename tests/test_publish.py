@@ -57,7 +57,8 @@ def test_committed_files_arrive_and_nothing_else_stays(tmp_path):
 def test_the_staging_folder_is_on_the_destinations_file_system(tmp_path):
     with Staging(tmp_path / "m.onnx") as staging:
         assert staging.folder.parent == tmp_path
-        assert staging.folder.name.startswith(f".m.onnx.bnexport-{os.getpid()}-")
+        assert staging.folder.name.startswith(".m.onnx.")
+        assert f".bnexport-{os.getpid()}-" in staging.folder.name
 
 
 def test_without_a_commit_nothing_changes(tmp_path, old):
@@ -142,7 +143,7 @@ def test_only_plain_names_are_published(tmp_path, name):
 
 def test_undoing_can_be_interrupted_and_begun_again(tmp_path, old, monkeypatch):
     real = os.replace
-    staged = tmp_path / ".m.onnx.bnexport-1-00000000"
+    staged = tmp_path / ".m.onnx.01234567.bnexport-1-00000000"
     staged.mkdir()
     put(staged, {**NEW, NEW_DATA: b"new weights"})
     order = [NEW_DATA, "m.onnx.json", "m.onnx"]
@@ -216,7 +217,7 @@ def test_stale_data_of_a_killed_commit_is_swept(tmp_path, old):
 
 
 def test_a_commit_beside_a_killed_one_is_not_undone_later(tmp_path, old):
-    with Staging(tmp_path / "m.onnx") as staging:
+    with Staging(tmp_path / "other.onnx") as staging:
         put(staging.folder, {"m.onnx": b"mine", "m.onnx.json": b"my facts"})
         kill(tmp_path, "m.onnx")
         staging.commit("m.onnx", ["m.onnx.json"])
@@ -231,8 +232,33 @@ def test_a_commit_beside_a_killed_one_is_not_undone_later(tmp_path, old):
 def test_a_living_process_is_not_swept(tmp_path):
     with Staging(tmp_path / "m.onnx") as first:
         put(first.folder, NEW)
-        with Staging(tmp_path / "m.onnx"):
+        with Staging(tmp_path / "other.onnx"):
             assert contents(first.folder) == NEW
+
+
+def test_one_destination_is_for_one_process(tmp_path):
+    with Staging(tmp_path / "m.onnx") as first:
+        with pytest.raises(OutputError, match=f"another bnexport: process {os.getpid()}"):
+            Staging(tmp_path / "m.onnx").__enter__()
+        assert names(tmp_path) == {first.folder.name}
+    with Staging(tmp_path / "m.onnx"):
+        pass
+
+
+def test_names_that_are_cut_off_are_told_apart(tmp_path):
+    with Staging(tmp_path / ("m" * 150 + ".onnx")), Staging(tmp_path / ("m" * 150 + ".data")):
+        pass
+
+
+def test_a_small_file_waits_for_its_turn(tmp_path):
+    with Staging(tmp_path / "state") as first:
+        waiting = threading.Thread(target=publish.publish_bytes, args=(tmp_path / "state", b"2"))
+        waiting.start()
+        (first.folder / "state").write_bytes(b"1")
+        first.commit("state")
+        assert (tmp_path / "state").read_bytes() == b"1"
+    waiting.join()
+    assert (tmp_path / "state").read_bytes() == b"2"
 
 
 def test_a_strangers_folder_is_not_obeyed(tmp_path, monkeypatch):

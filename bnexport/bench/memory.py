@@ -13,7 +13,6 @@ import gc
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bnexport.folders import scratch
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
 from bnexport.subject import BUILT
 
@@ -81,11 +81,10 @@ def memory_of(
         "precision": precision,
         "reading": asdict(_own(reading, loaded)),
     }
-    with tempfile.TemporaryDirectory(prefix="bnexport-") as name:
-        folder = Path(name)
+    with scratch("bench") as folder:
         (folder / _SPEC).write_text(json.dumps(spec), encoding="utf-8")
         torch.save([to_torch(each) for each in inputs], folder / _INPUTS)
-        command = [sys.executable, "-m", "bnexport.bench.worker", name]
+        command = [sys.executable, "-m", "bnexport.bench.worker", str(folder)]
         # What models print must reach neither standard output, which is ours, nor the summary.
         done = subprocess.run(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False

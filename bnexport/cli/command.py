@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bnexport.cli.isolation import divert_stdout
+from bnexport.cli.streams import divert_stdout
 
 __all__ = ["Command", "Group"]
 

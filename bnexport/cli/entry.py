@@ -11,8 +11,9 @@ from bnexport import __version__
 from bnexport.cli.answer import Answer, show
 from bnexport.cli.command import Group
 from bnexport.cli.failure import INTERRUPTED, Failure, explain
-from bnexport.cli.isolation import end_of_pipe, hush
 from bnexport.cli.mode import Mode
+from bnexport.cli.signals import terminable
+from bnexport.cli.streams import end_of_pipe, hush
 
 __all__ = ["cli", "main"]
 
@@ -55,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     mode = Mode.of(arguments)
     try:
-        return _show(_run(arguments, mode), mode)
+        with terminable():
+            outcome = _run(arguments, mode)
+        return _show(outcome, mode)
     except BrokenPipeError:
         end_of_pipe()
         return 0

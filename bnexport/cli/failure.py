@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bnexport.cli.mode import Mode
+from bnexport.cli.signals import Terminated
 from bnexport.errors import BnexportError
 from bnexport.printable import printable
 
@@ -79,6 +80,8 @@ def explain(error: BaseException) -> Failure:
         return Failure(error, type(error).__name__, *parts, error.exit_code, _details(error))
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return Failure(error, "Interrupted", "interrupted", exit_code=INTERRUPTED)
+    if isinstance(error, Terminated):
+        return Failure(error, "Terminated", str(error), exit_code=128 + error.number)
     if isinstance(error, click.ClickException):
         what = error.format_message()
         return Failure(error, "UsageError", what, exit_code=error.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from bnexport.cli.options import (
 )
 from bnexport.cli.progress import progress
 from bnexport.cli.reports import check_reports, report_option, show_written, write_reports
+from bnexport.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["verify_command"]
 
 SCHEMA = "bnexport.verification/1"
+MANIFEST_SCHEMA = "bnexport.manifest/1"
 
 
 @click.command("verify", cls=Command)
-@click.argument("a")
+@click.argument("a", required=False)
 @click.argument("b", required=False)
 @load_options
 @input_options
@@ -41,12 +44,23 @@ SCHEMA = "bnexport.verification/1"
     default=True,
     help="After a disagreement, search for the first wrong layer.  [default: on]",
 )
+@click.option(
+    "--manifest",
+    metavar="FILE",
+    help="Compare no models: hash the files that FILE, the .sha256 of a conversion, lists.",
+)
 @report_option
 @isolation_options
 @speech_options
 @click.pass_context
 def verify_command(
-    ctx: click.Context, /, a: str, b: str | None, report: tuple[Wanted, ...], **options: Any
+    ctx: click.Context,
+    /,
+    a: str | None,
+    b: str | None,
+    manifest: str | None,
+    report: tuple[Wanted, ...],
+    **options: Any,
 ) -> Answer:
     """Judge B, an ONNX file, a TensorRT engine or an archive, by A.
 
@@ -54,6 +68,10 @@ def verify_command(
     only B), which is run in PyTorch in float64, or another file that runs. The exit code is 1
     where B disagrees, or where a sample's output depends on its neighbours.
     """
+    if manifest is not None:
+        return _manifest(ctx, manifest, bool(a or b or report or options["arch"]))
+    if a is None:
+        raise click.UsageError("Missing argument 'A' (or --manifest FILE).", ctx)
     if b is None and options["arch"] is None:
         raise click.UsageError("Missing argument 'B'.", ctx)
     mode: Mode = ctx.find_object(Mode) or Mode()
@@ -84,3 +102,21 @@ def verify_command(
         show_written(console, report)
 
     return Answer(document, show, 0 if parity.ok else 1)
+
+
+def _manifest(ctx: click.Context, manifest: str, more: bool) -> Answer:
+    """Whether the files of a conversion are as they were written."""
+    if more:
+        raise click.UsageError("--manifest compares no models: leave the rest out.", ctx)
+    from bnexport.manifest import read_manifest
+
+    entries = read_manifest(Path(manifest))
+    ok = all(entry.ok for entry in entries)
+    files = [{"name": entry.name, "state": entry.state} for entry in entries]
+    document = {"schema": MANIFEST_SCHEMA, "manifest": manifest, "ok": ok, "files": files}
+
+    def show(console: Console) -> None:
+        for entry in entries:
+            console.print(f"{entry.state:8}{printable(entry.name)}", markup=False)
+
+    return Answer(document, show, 0 if ok else 1)

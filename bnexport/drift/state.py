@@ -120,7 +120,7 @@ class DriftState:
         """
         path = Path(path)
         check_state_path(path)
-        with Staging(path) as staging:
+        with Staging(path, patience=30) as staging:
             (staging.folder / path.name).write_bytes(self._bytes())
             staging.commit(path.name, ())
 

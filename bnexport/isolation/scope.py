@@ -84,6 +84,7 @@ def isolating(*, foreign: bool = False) -> Callable[[Callable[P, R]], Callable[P
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            __tracebackhide__ = True  # pytest shows the caller's line
             with isolated(cast("Isolation | None", kwargs.get("isolation")), foreign=foreign):
                 return function(*args, **kwargs)
 

@@ -34,6 +34,10 @@ def warm(step: str) -> None:
     with _without(_UNWANTED):
         for name in _IMPORTS.get(step, ()):
             importlib.import_module(name)
+    if step in ("trt", "trt-rtx"):
+        from bnexport.targets.tensorrt import builder, find_flavour  # noqa: F401
+
+        find_flavour(step)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from bnexport.metadata import MODULE
 from bnexport.parity.batch_rules import LOST, RULES, Mixed, Place, Samples
-from bnexport.passes.graphs.naming import MODULE
 
 __all__ = ["Mixing", "mixing"]
 

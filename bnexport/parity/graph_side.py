@@ -7,10 +7,10 @@ from functools import cached_property
 
 import onnx
 
+from bnexport.metadata import MODULE
 from bnexport.parity.arrays import Array, Arrays
 from bnexport.parity.nudge import nudged
 from bnexport.parity.onnx_runner import OnnxRunner
-from bnexport.passes.graphs.naming import MODULE
 
 __all__ = ["GraphSide"]
 

@@ -106,7 +106,7 @@ class Keeper:
         if self._path is None or self._progress is None:
             return
         data = _bytes(self._about, self._progress)
-        with Staging(self._path) as staging:
+        with Staging(self._path, patience=30) as staging:
             (staging.folder / self._path.name).write_bytes(data)
             staging.commit(self._path.name, ())
 

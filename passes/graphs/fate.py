@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from bnexport.passes.graphs.naming import ORIGIN, kind_of, module_of
+from bnexport.metadata import ORIGIN
+from bnexport.passes.graphs.naming import kind_of, module_of
 
 __all__ = ["Fate", "fate_of", "place_of"]
 

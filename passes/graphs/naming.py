@@ -6,10 +6,9 @@ import ast
 
 import onnx_ir as ir
 
+from bnexport.metadata import CLASSES, KIND, MODULE, ORIGIN, SCOPES
+
 __all__ = [
-    "KIND",
-    "MODULE",
-    "ORIGIN",
     "Names",
     "adopt_names",
     "kind_of",
@@ -17,12 +16,6 @@ __all__ = [
     "stamp",
     "unstamp",
 ]
-
-MODULE = "bnexport.module"
-KIND = "bnexport.class"
-ORIGIN = "bnexport.origin"  # of a BatchNormalization, while it is rewritten
-SCOPES = "pkg.torch.onnx.name_scopes"
-CLASSES = "pkg.torch.onnx.class_hierarchy"
 
 
 class Names:

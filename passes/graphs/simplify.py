@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from bnexport.isolation.native import simplify
-from bnexport.passes.graphs.naming import KIND, MODULE, ORIGIN
+from bnexport.metadata import KIND, MODULE, ORIGIN
 
 __all__ = ["Simplify"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnexport import bench
+from bnexport import Isolation, bench
 
 QUICK = {"rounds": 1, "warmup": 0, "threads": 1, "memory": True}
 
@@ -44,7 +44,8 @@ def test_of_a_live_module_it_is_not_known():
 
 def test_a_process_that_fails_is_told(one, monkeypatch):
     monkeypatch.setattr("sys.executable", "/bin/false")
-    (result,) = bench(one, runtimes=("ort",), **QUICK).results
+    here = Isolation(in_process=True)
+    (result,) = bench(one, runtimes=("ort",), isolation=here, **QUICK).results
     assert result.memory.reason.startswith("its process ended with 1")
 
 

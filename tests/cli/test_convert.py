@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from sample_report import facts
 
+from bnexport import Isolation
 from bnexport.report import document
 from bnexport.targets.tensorrt import EngineOptions
 
@@ -38,6 +39,7 @@ def test_the_defaults_are_those_of_the_function(bnexport, calls):
         "sm": (),
         "tf32": False,
         "engine": EngineOptions(),
+        "isolation": Isolation(),
         "force": False,
         "atol": None,
         "rtol": None,
@@ -72,6 +74,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
         *("--workspace", "64", "--compatible", "ampere", "--compatible", "version"),
         *("--strip-weights", "--refit", "--timing-cache", "t", "--no-timing-cache"),
         "--no-engine-cache",
+        *("--in-process", "--timeout", "60", "--memory", "2GiB"),
     )
     (_, options), *_ = calls
     del options["observe"]
@@ -107,6 +110,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
         ),
         "force": True,
         "atol": 0.0,
+        "isolation": Isolation(True, 60, 2 << 30),
         "rtol": 1e-3,
         "mixes_batch": True,
         "runtimes": ("ort", "ort-plain"),

@@ -6,7 +6,7 @@ import pytest
 from hostile_report import plain
 from sample_report import facts, failed_check, parity
 
-from bnexport.convert import ConversionFailed
+from bnexport.conversion import ConversionFailed
 from bnexport.errors import ParityFailure
 
 FAILED = plain(facts(parity=parity(failed_check())))

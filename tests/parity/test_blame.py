@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
+from bnexport.metadata import MODULE
 from bnexport.parity.blame import blamed
 from bnexport.parity.graph_side import GraphSide
 from bnexport.parity.localise import common_values, first_failing, first_wrong
 from bnexport.parity.result import Wrong
 from bnexport.parity.runner import FrozenBatch, RunFailed
-from bnexport.passes.graphs.naming import MODULE
 
 HEAD = '<ir_version: 10, opset_import: ["" : 18]> net (float[N,3,8,8] x) => (float[N,4] y) '
 RIGHT = """{

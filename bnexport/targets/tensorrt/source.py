@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from bnexport.errors import ExportError
-from bnexport.passes.graphs.naming import MODULE, SCOPES
+from bnexport.metadata import MODULE, SCOPES
 from bnexport.targets.tensorrt.profiles import Dims
 
 __all__ = ["OnnxSource"]

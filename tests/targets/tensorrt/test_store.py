@@ -13,6 +13,7 @@ import bnexport
 from bnexport.errors import UsageError
 from bnexport.targets.cuda import Gpu
 from bnexport.targets.tensorrt import EngineOptions, Flavour, build_engine, store
+from bnexport.targets.tensorrt.apart import build_apart
 from bnexport.targets.tensorrt.options import choose_targets
 from bnexport.targets.tensorrt.store import EngineStore, key_of
 
@@ -132,9 +133,9 @@ def test_a_conversion_takes_it_and_force_does_not(rtx, write, tmp_path, monkeypa
     assert (first.path.read_bytes(), sidecar["reused"]) == (second.path.read_bytes(), True)
     assert any("earlier build" in note for note in second.document["notes"])
     built = []
-    real = build_engine
+    real = build_apart
     monkeypatch.setattr(
-        "bnexport.targets.tensorrt.build_engine",
+        "bnexport.targets.tensorrt.apart.build_apart",
         lambda *args: built.append(1) or real(*args),
     )
     converted("c.engine")

@@ -2,11 +2,11 @@ import os
 import subprocess
 import sys
 
-from bnexport.cli.isolation import divert_stdout
+from bnexport.cli.streams import divert_stdout
 
 PROGRAM = """
 import os
-from bnexport.cli.isolation import divert_stdout
+from bnexport.cli.streams import divert_stdout
 with divert_stdout():
     print("python"); os.write(1, b"native\\n"); os.system("echo child")
 print("after")

@@ -1,0 +1,114 @@
+"""A conversion that is ended from outside, or meets another one: nothing half done stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bnexport.cli.signals import terminable
+from bnexport.publish import Staging
+
+# The road stops at its first verification and waits to be ended.
+WAITING = """
+import sys, time
+from bnexport.cli import main
+import bnexport.convert
+
+road = sys.modules["bnexport.convert"]
+
+def wait(*given, **more):
+    print("here", file=sys.__stdout__, flush=True)
+    time.sleep(600)
+
+road.verify_build = wait
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def model(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    torch.save(net, tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
+def started(*arguments, code=WAITING):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "convert", *map(str, arguments), "--input", "Nx3x8x8"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def reached(process):
+    """Its stdout is diverted to stderr while it works."""
+    while "here" not in (line := process.stderr.readline()):
+        assert line, "it ended early"
+
+
+def children(process):
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            rest = status.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(rest[1]) == process and rest[0] not in "ZX":
+            found.append(int(status.parent.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
+)
+def test_nothing_half_done_stays(number, code, model, tmp_path):
+    (tmp_path / "out.onnx").write_text("the older one")
+    with started(model, "-o", tmp_path / "out.onnx") as process:
+        reached(process)
+        workers = children(process.pid)
+        assert workers
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert "Traceback" not in said
+    assert (tmp_path / "out.onnx").read_text() == "the older one"
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{each}").exists() for each in workers):
+        assert time.monotonic() < end, "a worker outlived it"
+        time.sleep(0.05)
+    left = {path.name for path in tmp_path.iterdir()} - {"model.pt", "out.onnx"}
+    if number == signal.SIGKILL:
+        assert left
+        with Staging(tmp_path / "another.onnx"):  # the next run, whatever it writes
+            pass
+        left = {path.name for path in tmp_path.iterdir()} - {"model.pt", "out.onnx"}
+    assert not left
+
+
+def test_of_two_at_once_one_wins_and_the_other_says_so(model, tmp_path):
+    with started(model, "-o", tmp_path / "out.onnx") as first:
+        reached(first)
+        second = started(model, "-o", tmp_path / "out.onnx", code=WAITING.replace("time.sleep", ""))
+        said = second.communicate(timeout=60)[1]
+        assert second.returncode == 2
+        assert f"out.onnx is being written by another bnexport\n  process {first.pid}\n" in said
+        first.kill()
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
