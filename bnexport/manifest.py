@@ -10,6 +10,7 @@ from pathlib import Path
 from bnexport.destination import manifest_of
 from bnexport.disk import file_sha256
 from bnexport.errors import Refused
+from bnexport.publish import put_in_order
 
 __all__ = ["Entry", "read_manifest", "write_manifest"]
 
@@ -51,6 +52,7 @@ def read_manifest(path: Path) -> tuple[Entry, ...]:
         Refused: There is none, or it is not of the form.
     """
     path = path if path.suffix == ".sha256" else manifest_of(path)
+    put_in_order(path.parent)
     if not path.is_file():
         raise Refused(str(path), "no such file", "Name the .sha256 file of a conversion")
     try:

@@ -27,7 +27,7 @@ from bnexport.disk import (
 )
 from bnexport.errors import OutputError, UsageError
 
-__all__ = ["Staging", "check_destination", "file_sha256", "publish_bytes"]
+__all__ = ["Staging", "check_destination", "file_sha256", "publish_bytes", "put_in_order"]
 
 _LEFTOVER = re.compile(
     r"\..*\.(?P<mark>[0-9a-f]{8})\.bnexport-(?P<process>\d+)-[0-9a-f]{8}", re.DOTALL
@@ -111,13 +111,15 @@ class Staging:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            with output_errors(self.destination), locked(self._parent):
-                _settle(self.folder)
-        finally:
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+        # What cannot be put in order now, the next run will: a commit that stands is no failure for that.
+        with contextlib.suppress(OSError), locked(self._parent):
+            _settle(self.folder)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        if isinstance(error, OutputError) and str(self.folder) in error.what:
+            what = error.what.replace(str(self.folder), str(self.destination.parent))
+            raise OutputError(what, error.why, error.remedy) from error
         if error is not None and is_disk_failure(error):
             with output_errors(self.destination):
                 raise error
@@ -159,6 +161,12 @@ class Staging:
                 _undo(self.folder)
                 raise
         return tuple(self.destination.parent / name for name in (main, *others))
+
+
+def put_in_order(folder: Path) -> None:
+    """Finish or undo what processes that were killed left in a folder; where that cannot be done, nothing happens."""
+    with contextlib.suppress(OSError), locked(folder):
+        _sweep(folder)
 
 
 def check_destination(path: Path, taken: Iterable[Path]) -> None:
@@ -253,7 +261,7 @@ def _undo(folder: Path) -> None:
         return
     moves = json.loads(note.read_text(encoding="utf-8"))
     if not (folder / moves[-1][0]).exists():
-        with contextlib.suppress(OSError):  # a file too many does no harm
+        with contextlib.suppress(PermissionError):  # somebody else's; a file too many does no harm
             _remove_stale_data(folder / _RECORD, {name for name, _ in moves})
     else:
         for index, (name, replaced) in enumerate(moves):
@@ -264,6 +272,15 @@ def _undo(folder: Path) -> None:
                 published.unlink(missing_ok=True)
         fsync(folder.parent)
     note.unlink()
+
+
+def _is_committed(folder: Path) -> bool:
+    """Whether its main file has moved: all that is left to do is to tidy up."""
+    note = folder / _RECORD / "moves"
+    if not note.exists():
+        return True
+    moves = json.loads(note.read_text(encoding="utf-8"))
+    return not (folder / moves[-1][0]).exists()
 
 
 def _settle(folder: Path) -> None:
@@ -279,6 +296,10 @@ def _sweep(parent: Path) -> None:
         if lock is not None:
             try:
                 _settle(folder)
+            except OSError:
+                # Moves that cannot be undone now must not be undone later, over newer files.
+                if not _is_committed(folder):
+                    raise
             finally:
                 os.close(lock)
 

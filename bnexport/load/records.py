@@ -10,6 +10,7 @@ from __future__ import annotations
 import _compat_pickle
 import io
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -269,6 +270,15 @@ def _dict(machine: Any) -> None:
     machine.append(table)
 
 
+def _bytearray(machine: Any) -> None:
+    """The library makes the buffer before it knows whether there are so many bytes."""
+    length = int.from_bytes(machine.read(8), "little")
+    data = machine.read(min(length, sys.maxsize))
+    if len(data) < length:
+        raise EOFError
+    machine.append(bytearray(data))
+
+
 _INERT: dict[bytes, Callable[[Any], None]] = {
     pickle.REDUCE: _reduce,
     pickle.NEWOBJ: _reduce,
@@ -282,6 +292,7 @@ _INERT: dict[bytes, Callable[[Any], None]] = {
     pickle.SETITEM: _setitem,
     pickle.SETITEMS: _setitems,
     pickle.DICT: _dict,
+    pickle.BYTEARRAY8: _bytearray,
     pickle.EMPTY_DICT: lambda machine: machine.append(Table()),
     pickle.EMPTY_SET: lambda machine: machine.append(Bag(frozen=False)),
     pickle.FROZENSET: lambda machine: machine.append(Bag(frozen=True, items=machine.pop_mark())),

@@ -23,6 +23,10 @@ __all__ = ["FoldConstants"]
 LARGEST_INPUT = 1 << 31
 LARGEST_OUTPUT = 1 << 28
 
+# What all constants together may grow by, in elements, or by as much again as the weights have: a graph of a few
+# hundred bytes can ask for any amount of memory.
+LARGEST_GROWTH = 1 << 26
+
 # As much of a constant may be written out where it was written shortly: repeated, or in integers.
 LARGEST_GROWN = 1 << 18
 LARGEST_COPY = 1 << 22  # numbers of a constant that another operator reads, too
@@ -49,7 +53,7 @@ class FoldConstants(GraphPass):
                 onnx_shape_inference=False,
                 input_size_limit=LARGEST_INPUT,
                 output_size_limit=LARGEST_OUTPUT,
-                should_fold=_worth_it,
+                should_fold=_Budget(model).allows,
             )
         finally:
             noisy.setLevel(level)
@@ -61,6 +65,39 @@ class FoldConstants(GraphPass):
         _lay_out(model)
         changed = [result.modified, lifted.modified, identities, unused.modified]
         return ir.passes.PassResult(model, any(changed))
+
+
+class _Budget:
+    """Whether a constant is computed: where that is worth it, and while there is room."""
+
+    def __init__(self, model: ir.Model) -> None:
+        held = (value.const_value for value in model.graph.initializers.values())
+        self._left = max(LARGEST_GROWTH, sum(each.size for each in held if each is not None))
+
+    def allows(self, node: ir.Node) -> bool | None:
+        """False where not; None leaves it to the library."""
+        if _worth_it(node) is False:
+            return False
+        growth = _growth(node)
+        if growth > self._left:
+            return False
+        self._left -= max(growth, 0)
+        return None
+
+
+def _growth(node: ir.Node) -> int:
+    """By how many elements the outputs exceed the inputs, where all are constants; 0 where that is not known."""
+    given = [value.const_value for value in node.inputs if value is not None]
+    if any(each is None for each in given):
+        return 0
+    if node.op_type == "Range" and not node.domain:
+        start, end, step = (float(each.numpy()) for each in given if each is not None)
+        return math.ceil((end - start) / step) if step and math.isfinite(end - start) else 0
+    shapes = [value.shape for value in node.outputs]
+    sizes = [
+        math.prod(shape.numpy()) for shape in shapes if shape is not None and shape.is_static()
+    ]
+    return sum(sizes) - sum(each.size for each in given if each is not None)
 
 
 def _worth_it(node: ir.Node) -> bool | None:

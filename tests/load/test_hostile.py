@@ -5,6 +5,7 @@ import inspect
 import io
 import os
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -180,6 +181,17 @@ def test_billions_of_nested_tuples_end_at_once(archive):
     data = b"\x80\x02}" + b"K\x01" + b"2\x86" * 60 + b"K\x01s."
     with pytest.raises(Refused):
         load(archive(data))
+
+
+def test_a_length_is_believed_only_when_the_bytes_are_there(archive):
+    """The library would take the memory first."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(Corrupt):
+            load(archive(b"\x80\x05\x96" + (1 << 36).to_bytes(8, "little") + b"few."))
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_deep_nesting_is_refused(archive):
