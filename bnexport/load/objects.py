@@ -36,7 +36,8 @@ def rebuild_object(rebuild: Rebuild, record: Call, cls: Any, where: str, depth: 
     if isinstance(made, dict):
         rebuild.mapping(made, record.entries, where, depth, record)
     elif isinstance(made, list):
-        made.extend(rebuild.all(record.items, where, depth))
+        # By the builtin's own method, as dicts are filled: the class's may be code.
+        list.extend(made, rebuild.all(record.items, where, depth))
     if record.has_state:
         if "__setstate__" in _code(cls):
             rebuild.refuse(where, f"{record.path} has a __setstate__ of its own", _REMEDY)

@@ -63,8 +63,8 @@ class GraphCheck:
             self._tensors.check(tensor, where, main=depth == 0)
         for value in (*graph.input, *graph.output, *graph.value_info):
             self._value(value)
-        weights = self._names([tensor.name for tensor in graph.initializer], "weight")
-        inputs = self._names([value.name for value in graph.input], "input")
+        weights = self._names([tensor.name for tensor in graph.initializer], "a weight")
+        inputs = self._names([value.name for value in graph.input], "an input")
         own = weights | inputs
         made = self._nodes(graph.node, own | set(outer), own, "", depth)
         for value in graph.output:
@@ -73,7 +73,7 @@ class GraphCheck:
 
     def _names(self, names: list[str], kind: str) -> set[str]:
         if len(set(names)) != len(names) or "" in names:
-            raise Corrupt(self._path, f"an {kind} without a name, or two of one name")
+            raise Corrupt(self._path, f"{kind} without a name, or two of one name")
         return set(names)
 
     def _value(self, value: onnx.ValueInfoProto) -> None:

@@ -61,6 +61,16 @@ NUMPY: dict[int, type[np.generic]] = {
 }
 _COMPLEX = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+# Where onnx.proto wants the values of a type; of the others, in int32_data.
+_FIELD = {
+    TensorProto.FLOAT: "float_data",
+    TensorProto.COMPLEX64: "float_data",
+    TensorProto.DOUBLE: "double_data",
+    TensorProto.COMPLEX128: "double_data",
+    TensorProto.INT64: "int64_data",
+    TensorProto.UINT32: "uint64_data",
+    TensorProto.UINT64: "uint64_data",
+}
 _KEYS = ("location", "offset", "length", "checksum")
 _MAX_DIMENSIONS = 16
 _MAX_LOCATION = 1024
@@ -150,7 +160,10 @@ class TensorCheck:
             count *= 2
         elif _BITS[tensor.data_type] == 4:
             count = (count + 1) // 2
-        held = max(len(getattr(tensor, name)) for name in _FIELDS)
+        field = _FIELD.get(tensor.data_type, "int32_data")
+        if any(len(getattr(tensor, name)) for name in _FIELDS if name != field):
+            raise Corrupt(self._path, f"{where} keeps its values where its type does not belong")
+        held = len(getattr(tensor, field))
         if held != count:
             raise Corrupt(self._path, f"{where} holds {held} values, its shape needs {count}")
 

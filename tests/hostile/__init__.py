@@ -1,1 +1,1 @@
-"""Hostile files with harmless canaries: each, read the plain way, would make an empty file. See `pickles` and `graphs`."""
+"""Hostile files with harmless canaries: read the plain way, each makes an empty file. See `pickles` and `graphs`."""

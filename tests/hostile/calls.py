@@ -54,7 +54,11 @@ PAYLOADS: tuple[Payload, ...] = (
     ("os", "mkfifo", _path()),
     ("os", "symlink", lambda canary: [text("/"), text(canary)]),
     ("shutil", "copyfile", lambda canary: [text("/etc/hostname"), text(canary)]),
-    ("timeit", "timeit", lambda canary: [*_python(canary), text("pass"), b"ctime\ntime\n", number(1)]),
+    (
+        "timeit",
+        "timeit",
+        lambda canary: [*_python(canary), text("pass"), b"ctime\ntime\n", number(1)],
+    ),
     ("torch", "save", lambda canary: [number(1), text(canary)]),
     ("numpy", "save", lambda canary: [text(f"{canary}.npy"), number(1)]),
     ("numpy", "savetxt", lambda canary: [text(canary), b"(I1\nl"]),
@@ -120,7 +124,9 @@ def _through_attrgetter(module: str, name: str, arguments: list[bytes]) -> bytes
 
 def _through_call(module: str, name: str, arguments: list[bytes]) -> bytes:
     """``operator.call(partial(f, ...))``."""
-    bound = _global("functools", "partial") + b"(" + _global(module, name) + b"".join(arguments) + b"tR"
+    bound = (
+        _global("functools", "partial") + b"(" + _global(module, name) + b"".join(arguments) + b"tR"
+    )
     return _global("operator", "call") + b"(" + bound + b"tR"
 
 
@@ -144,9 +150,7 @@ ENCODINGS: dict[str, Encoding] = {
         _short(m) + b"p90\n0" + _short(n) + b"p91\n0g90\ng91\n\x93" + _tuple(a) + b"R"
     ),
     "callable from the memo": lambda m, n, a: _global(m, n) + b"p92\n0N0g92\n" + _tuple(a) + b"R",
-    "arguments from the memo": lambda m, n, a: (
-        _tuple(a) + b"p93\n0" + _global(m, n) + b"g93\nR"
-    ),
+    "arguments from the memo": lambda m, n, a: _tuple(a) + b"p93\n0" + _global(m, n) + b"g93\nR",
     "INST": lambda m, n, a: b"(" + b"".join(a) + f"i{m}\n{n}\n".encode(),
     "OBJ": lambda m, n, a: b"(" + _global(m, n) + b"".join(a) + b"o",
     "NEWOBJ": lambda m, n, a: _global(m, n) + _tuple(a) + b"\x81",

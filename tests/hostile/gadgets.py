@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import pickle
 from collections.abc import Iterator
@@ -26,38 +27,42 @@ class Asks:
         return self.reduced
 
 
-def _new(cls: type, canary: str) -> Any:
-    import copyreg
+class New(Asks):
+    """Pickles as an instance of another class with this state."""
 
-    return Asks(copyreg.__newobj__, (cls,), {"canary": canary})  # type: ignore[attr-defined]
+    def __init__(self, cls: type, state: Any) -> None:
+        super().__init__(copyreg.__newobj__, (cls,), state)  # type: ignore[attr-defined]
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self.reduced[1][0]
 
 
 def _gadgets(canary: str) -> dict[str, Any]:
     v = victims
-    slots = (None, {"canary": canary})
+    state = {"canary": canary}
     by_state = (
-        *(v.SetsState, v.ModuleSetsState, v.SetsAttributes, v.Property, v.Descriptor),
+        *(v.SetsState, v.ModuleSetsState, v.SetsAttributes, v.Property, v.Descriptor, v.Slots),
         *(v.ModuleSetsAttributes, v.Overridden, v.Hashed),
     )
     by_call = (v.Constructed, v.Allocated, v.Made, v.Text, v.Mode, v.function)
-    made: dict[str, Any] = {f"the state of {cls.__name__}": _new(cls, canary) for cls in by_state}
+    made: dict[str, Any] = {f"the state of {cls.__name__}": New(cls, state) for cls in by_state}
+    # The second half of such a pair is set attribute by attribute: properties and __setattr__ run.
+    made |= {f"the slots of {cls.__name__}": New(cls, (None, state)) for cls in by_state}
     made |= {f"a call of {each.__name__}": Asks(each, (canary,)) for each in by_call}
     made["a call of Firing"] = Asks(v.Firing, (canary, 1))
     made["a call of Bag"] = Asks(v.Bag, ([canary],))
-    made["slots"] = Asks(v.Slots, (), slots)
     made["items of Table"] = Asks(v.Table, (), None, None, iter([("a", canary)]))
     made["items of Ordered"] = Asks(v.Ordered, (), None, None, iter([("a", canary)]))
     made["items of Row"] = Asks(v.Row, (), None, iter([canary]))
     made["a partial"] = Asks(functools.partial(v.function, canary).func, (canary,))
-    made["a key"] = {1: 2, "held": Asks(dict, ([(_new(v.Hashed, canary), 1)],))}
+    made["a key"] = {1: 2, "held": Asks(dict, ([(New(v.Hashed, state), 1)],))}
     return made
 
 
 def _placed(gadget: Any) -> dict[str, Any]:
     import torch
 
-    linear = torch.nn.Linear(1, 1)
-    linear._parameters.clear()
     places: dict[str, Any] = {"the root": gadget, "an entry": {"model": gadget, "a": 1}}
     for where, put in (
         ("an attribute", lambda module: module.__dict__.update(config=gadget)),

@@ -1,6 +1,6 @@
 """Read hostile files through bnexport in a process whose every act is heard, and say what happened.
 
-    python judge.py FOLDER MOST         (a line of JSON for each file)
+python judge.py FOLDER MOST         (a line of JSON for each file)
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
 import traceback
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 __all__ = ["main"]
 
 LIMIT = 10  # seconds
+# The road of those who give the model's code: only the weights are wanted.
+WEIGHTS: dict[str, Any] = {
+    "arch": "torch.nn:Linear",
+    "arch_args": {"in_features": 2, "out_features": 2},
+    "allow_partial": True,
+}
 # What a file could do if something of it ran. `open` is judged by its path and mode below.
 HEARD = (
     *("import", "exec", "compile", "subprocess.Popen", "os.system", "os.exec", "os.fork"),
@@ -44,6 +52,8 @@ class Ears:
             return
         if event == "open" and not self.harmless(args):
             self.heard.append(f"open {args[0]!r} {args[1]!r}")
+        elif event == "compile" and args[1] == "<unknown>":
+            pass  # ast.parse, which makes a tree and no code; what makes code of it is heard as `exec`
         elif event in HEARD:
             self.heard.append(f"{event} {str(args)[:100]}")
 
@@ -53,7 +63,8 @@ class Ears:
         reads = mode in ("r", "rb") if mode else not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         if isinstance(path, int) or (isinstance(path, str) and "/" not in path):
             return reads  # by a descriptor: external data, a folder at a time
-        return reads and Path(os.fsdecode(path)).parent == Path(self.file).parent
+        home = Path(self.file).parent
+        return reads and home in (Path(os.fsdecode(path)), Path(os.fsdecode(path)).parent)
 
     @contextlib.contextmanager
     def listening(self, file: Path) -> Iterator[None]:
@@ -79,12 +90,12 @@ def read(path: Path, options: dict[str, Any], ears: Ears) -> dict[str, Any]:
 
     start = time.perf_counter()
     signal.alarm(LIMIT)
-    outcome, trace = "read", ""
+    outcome, trace, text = "read", "", ""
     try:
         with ears.listening(path):
             load(path, **options)
     except BnexportError as error:
-        outcome = type(error).__name__
+        outcome, text = type(error).__name__, str(error)
     except TooLongError:
         outcome = "hang"
     except BaseException:
@@ -92,7 +103,8 @@ def read(path: Path, options: dict[str, Any], ears: Ears) -> dict[str, Any]:
     finally:
         signal.alarm(0)
     seconds = time.perf_counter() - start
-    return {"outcome": outcome, "trace": trace, "events": ears.heard, "seconds": seconds}
+    told = {"outcome": outcome, "text": text, "trace": trace}
+    return told | {"events": ears.heard, "seconds": seconds}
 
 
 def main() -> None:
@@ -103,19 +115,31 @@ def main() -> None:
     ears = Ears()
     warm(folder, ears)
     place = folder / "hostile.bin"
-    for made, (kind, allow) in ((pickles.every, ("pickle", ())), (gadgets.every, ("gadget", gadgets.ALLOWED))):
+    for made, (kind, allow) in (
+        (pickles.every, ("pickle", ())),
+        (gadgets.every, ("gadget", gadgets.ALLOWED)),
+    ):
         for index, hostile in enumerate(made(folder)):
             if most and index % most:
                 continue
             pickles.written(hostile, place)
             # As a whole model, and as the weights for an architecture: two roads.
-            for road in ({}, {"arch": "torch.nn:Identity", "allow_partial": True}):
+            for road in ({}, WEIGHTS):
                 told = read(place, {"allow": allow, **road}, ears)
                 fired = hostile.canary.exists() or hostile.canary.is_symlink()
                 tell(kind=kind, name=hostile.name, road=bool(road), fired=fired, **told)
+    # torch itself generates code for a program that it reads: what it does for an honest one is none of the file's.
+    usual = {kind_of(event) for event in read(graphs.good(folder)[0], {}, ears)["events"]}
     for graph in graphs.every(folder):
         told = read(graph.path, {}, ears)
+        if told["outcome"] == "read" and graph.kind == "pt2":
+            told["events"] = [each for each in told["events"] if kind_of(each) not in usual]
         tell(kind=graph.kind, name=graph.name, road=False, fired=graph.canary.exists(), **told)
+
+
+def kind_of(event: str) -> str:
+    """An event without addresses and numbers."""
+    return re.sub(r"0x[0-9a-f]+|\d+", "", event)[:60]
 
 
 def tell(**row: Any) -> None:
@@ -125,6 +149,7 @@ def tell(**row: Any) -> None:
 def warm(folder: Path, ears: Ears) -> None:
     """What bnexport imports on first use is imported before anything is heard."""
     import torch
+
     from hostile import graphs, victims  # noqa: F401 - the user's own package
 
     path = folder / "good.pt"
@@ -132,10 +157,15 @@ def warm(folder: Path, ears: Ears) -> None:
     for value in (net, net.state_dict()):
         for zipped in (True, False):
             torch.save(value, path, _use_new_zipfile_serialization=zipped)
-            for road in ({}, {"arch": "torch.nn:Identity", "allow_partial": True}):
+            for road in ({}, WEIGHTS):
                 read(path, {"allow": ("hostile.victims",), **road}, ears)
     for good in graphs.good(folder):
         read(good, {}, ears)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("net/data.pkl", b"N.")
+    # zipfile imports the encoding of DOS for names that are not marked as UTF-8.
+    path.write_bytes(path.read_bytes().replace(b"net/data.pkl", b"n\x81t/data.pkl"))
+    read(path, {}, ears)
 
 
 if __name__ == "__main__":

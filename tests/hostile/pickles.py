@@ -20,9 +20,7 @@ DDP = b"ctorch.nn.parallel.distributed\nDistributedDataParallel\n)\x81"
 REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
 PARAMETER = b"ctorch._utils\n_rebuild_parameter\n"
 ORDERED = b"ccollections\nOrderedDict\n)R"
-STORED = (
-    b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"I16\ntQ"
-)
+STORED = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"I16\ntQ"
 
 
 def _entries(**values: bytes) -> bytes:
@@ -123,8 +121,10 @@ def written(hostile: Hostile, path: Path) -> Path:
     """The file that a user would be sent."""
     if hostile.container == "stream":
         parts = [pickle.dumps(each, 2) for each in (MAGIC, 1001, {"little_endian": True})]
-        keys = pickle.dumps(["0"], 2)
-        path.write_bytes(b"".join(parts) + hostile.data + keys + (16).to_bytes(8, "little") + STORAGE)
+        stored = STORED in hostile.data
+        keys = pickle.dumps(["0"] if stored else [], 2)
+        weights = (16).to_bytes(8, "little") + STORAGE if stored else b""
+        path.write_bytes(b"".join(parts) + hostile.data + keys + weights)
         return path
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("net/data.pkl", hostile.data)

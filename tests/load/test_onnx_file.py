@@ -195,7 +195,17 @@ def implausible(model):
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -7
 
 
-@pytest.mark.parametrize("harm", [break_shape, negative, twice, cycle, unfed, again, implausible])
+def misplaced(model):
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_type = TensorProto.FLOAT8E4M3FN
+    tensor.float_data.extend([1.0] * 12)
+
+
+HARMS = [break_shape, negative, twice, cycle, unfed, again, implausible, misplaced]
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_malformed_graphs_are_corrupt(harm, written):
     model = proto()
     harm(model)
