@@ -26,7 +26,8 @@ _PREFIXES = (
     "student.",
     "teacher.",
 )
-_COMPILED = "_orig_mod."
+# What wrappers around parts of a network leave inside names: torch.compile, FSDP, activation checkpointing.
+_INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _COUNTER = "num_batches_tracked"
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -80,7 +81,9 @@ class _Strip:
 
     def __call__(self, name: str) -> str:
         name = name.removeprefix(self.prefix)
-        return name.replace(_COMPILED, "") if self.inner else name
+        for mark in _INNER if self.inner else ():
+            name = name.replace(mark, "")
+        return name
 
 
 def _best_strip(names: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[_Strip, Sequence[str]]:
@@ -94,8 +97,8 @@ def _best_strip(names: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[_Stri
             if matches > most and len(renamed) == len(names):
                 best, most = strip, matches
     stripped = [best.prefix] if best.prefix else []
-    if best.inner and any(_COMPILED in name for name in names):
-        stripped.append(_COMPILED)
+    if best.inner:
+        stripped += [mark for mark in _INNER if any(mark in name for name in names)]
     return best, [f"stripped {prefix!r} from the keys" for prefix in stripped]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from onnx_ir.passes.common import InlinePass
 
 from bnexport.errors import Refused
@@ -16,7 +17,14 @@ from bnexport.load.limits import Limits
 from bnexport.load.onnx_graph import GraphCheck
 from bnexport.load.onnx_tensors import TensorCheck
 
-__all__ = ["declared_onnx", "load_onnx", "names_external_data", "parse_onnx", "read_onnx"]
+__all__ = [
+    "check_text",
+    "declared_onnx",
+    "load_onnx",
+    "names_external_data",
+    "parse_onnx",
+    "read_onnx",
+]
 
 _PROTOBUF_LIMIT = 1 << 31
 _OLDEST_OPSET = 7
@@ -54,6 +62,7 @@ def read_onnx(path: Path, limits: Limits) -> onnx.ModelProto:
     proto = parse_onnx(path)
     with TensorCheck(path, limits) as tensors:
         GraphCheck(str(path), proto, tensors, limits).check()
+    check_text(proto, str(path))
     return proto
 
 
@@ -76,6 +85,7 @@ def declared_onnx(path: Path, limits: Limits | None = None) -> onnx.ModelProto |
     _check_header(proto, str(path))
     with TensorCheck(path, limits, map_data=True) as tensors:
         GraphCheck(str(path), proto, tensors, limits).check()
+    check_text(proto, str(path))
     return proto
 
 
@@ -133,6 +143,23 @@ def _check_header(proto: onnx.ModelProto, path: str) -> None:
         raise Unsupported(path, f"ONNX IR version {proto.ir_version}", "Install a newer onnx")
     if proto.training_info:
         raise Unsupported(path, "it holds a training graph", "Export the model for inference")
+
+
+def check_text(message: Message, path: str) -> None:
+    """Names and texts are UTF-8: protobuf hands others on as bytes, at which libraries stumble later."""
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        values = (
+            value
+            if isinstance(value, Iterable) and not isinstance(value, str | bytes)
+            else (value,)
+        )
+        for each in values:
+            if isinstance(each, bytes):
+                raise Corrupt(path, f"a {field.name} that is no text: {each[:40]!r}")
+            if isinstance(each, Message):
+                check_text(each, path)
 
 
 def _refuse_nan(model: ir.Model, path: str) -> None:

@@ -129,6 +129,8 @@ class GraphCheck:
     def _attribute(
         self, attribute: onnx.AttributeProto, available: set[str], where: str, depth: int
     ) -> None:
+        if attribute.type == onnx.AttributeProto.UNDEFINED and not attribute.ref_attr_name:
+            raise Corrupt(self._path, f"{where} has an attribute without a type")
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
             raise Unsupported(self._path, f"{where} has a sparse attribute")
         if attribute.HasField("t"):

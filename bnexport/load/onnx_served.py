@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from bnexport.isolation.session import Mapped
 from bnexport.load.limits import Limits
-from bnexport.load.onnx_file import parse_onnx
+from bnexport.load.onnx_file import check_text, parse_onnx
 from bnexport.load.onnx_graph import GraphCheck
 from bnexport.load.onnx_tensors import TensorCheck
 
@@ -46,6 +46,7 @@ def serve(path: Path, limits: Limits | None = None) -> Served:
     tensors = TensorCheck(path, limits, map_data=True)
     try:
         GraphCheck(str(path), proto, tensors, limits).check()
+        check_text(proto, str(path))
     except BaseException:
         tensors.close()
         raise

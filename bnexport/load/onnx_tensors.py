@@ -62,7 +62,7 @@ NUMPY: dict[int, type[np.generic]] = {
 _COMPLEX = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 # Where onnx.proto wants the values of a type; of the others, in int32_data.
-_FIELD = {
+_FIELD: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.COMPLEX64: "float_data",
     TensorProto.DOUBLE: "double_data",

@@ -97,8 +97,15 @@ def test_prefixes_are_stripped_and_said(prefix, saved, trained):
     assert loaded.notes == (f"stripped {prefix!r} from the keys",)
 
 
-def test_compile_marks_inside_are_stripped(saved, trained):
-    state = {name.replace("0.", "0._orig_mod."): v for name, v in trained.state_dict().items()}
+@pytest.mark.parametrize(
+    "mark", ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."]
+)
+@pytest.mark.parametrize("place", ["", "0."])
+def test_marks_of_wrappers_inside_are_stripped(mark, place, saved, trained):
+    state = {
+        (mark + name if not place else name.replace(place, place + mark, 1)): value
+        for name, value in trained.state_dict().items()
+    }
     fits(load(saved(state), arch="userarch:net"), trained)
 
 

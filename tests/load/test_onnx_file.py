@@ -202,7 +202,11 @@ def misplaced(model):
     tensor.float_data.extend([1.0] * 12)
 
 
-HARMS = [break_shape, negative, twice, cycle, unfed, again, implausible, misplaced]
+def untyped(model):
+    model.graph.node[0].attribute.add(name="a")
+
+
+HARMS = [untyped, break_shape, negative, twice, cycle, unfed, again, implausible, misplaced]
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -246,7 +250,17 @@ def test_an_attribute_name_that_is_no_text_is_corrupt(written):
     model.graph.node[0].attribute.append(helper.make_attribute("QQQQ", 1))
     path = written(model)
     path.write_bytes(path.read_bytes().replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
-    with pytest.raises(Corrupt, match=r"malformed ONNX file \(Key must be a string"):
+    with pytest.raises(Corrupt, match="a name that is no text"):
+        load(path)
+
+
+@pytest.mark.parametrize("field", ["op_type", "name", "domain", "doc_string"])
+def test_text_that_is_no_text_is_corrupt(field, written):
+    model = proto()
+    setattr(model.graph.node[0], field, "QQQQ")
+    path = written(model)
+    path.write_bytes(path.read_bytes().replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
+    with pytest.raises(Refused):
         load(path)
 
 
