@@ -119,7 +119,7 @@ def _attributes(
             rebuild.refuse(where, why, _ARCH)
         saved[key] = rebuild.value(record, f"{where}.{key}", depth)
     names = saved.get("_non_persistent_buffers_set") or ()
-    if not all(isinstance(name, str) for name in names):
+    if not _is_names(names):
         rebuild.refuse(where, "malformed names of buffers")
     saved["_non_persistent_buffers_set"] = set(names)
     return saved
@@ -180,10 +180,16 @@ def _point_at_weights(
     layers, names = saved.get("num_layers", 1), saved.get("_flat_weights_names") or ()
     if type(layers) is not int or not 0 < layers < _MAX_LAYERS:
         rebuild.refuse(where, "an implausible number of layers")
-    if not all(isinstance(name, str) for name in names):
+    if not _is_names(names):
         rebuild.refuse(where, "malformed names of weights")
     saved.pop("_flat_weight_refs", None)
     saved["_flat_weights"] = [made._parameters.get(name) for name in names]
+
+
+def _is_names(names: object) -> bool:
+    return isinstance(names, list | tuple | set | frozenset) and all(
+        isinstance(name, str) for name in names
+    )
 
 
 def _torch_setstate(rebuild: Rebuild, cls: type[torch.nn.Module], where: str) -> Any:

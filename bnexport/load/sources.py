@@ -14,7 +14,7 @@ from bnexport.load.allow import Allowed
 from bnexport.load.arch import build_arch, check_arch, check_not_empty
 from bnexport.load.archive import Archive, open_archive
 from bnexport.load.checkpoint import Weights, find, is_module, weights_of, weights_of_module
-from bnexport.load.errors import TooLarge, Unsupported
+from bnexport.load.errors import Corrupt, TooLarge, Unsupported
 from bnexport.load.limits import Limits
 from bnexport.load.loaded import Loaded
 from bnexport.load.matching import load_weights
@@ -27,6 +27,7 @@ from bnexport.load.values import Rebuild
 
 __all__ = ["Request", "load_source"]
 
+_MALFORMED = (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError)
 _OLD_EXPORT = "serialized_exported_program.json"
 
 
@@ -127,7 +128,12 @@ def _pickled(pickled: Pickled, request: Request, allowed: Allowed) -> Loaded:
         return _weights(weights, "checkpoint", pickled.path, request, notes)
     check_names(pickled.path, record, allowed)
     rebuild = Rebuild(pickled.path, pickled.tensors, allowed, request.limits)
-    module = rebuild.value(record, "model")
+    try:
+        module = rebuild.value(record, "model")
+    except _MALFORMED as error:
+        # Nothing of the file's runs, so it is its form at which our own code stumbled.
+        why = f"a malformed model ({type(error).__name__}: {str(error)[:100]})"
+        raise Corrupt(pickled.path, why, "Save it again") from error
     if not isinstance(module, torch.nn.Module):
         raise Refused(pickled.path, f"it holds a {type(module).__name__}, not a module")
     return Loaded(module, "pickled module", "", notes=(*notes, *rebuild.notes))

@@ -1,8 +1,11 @@
 """A slice of ``benchmarks/corrupted.py``: corrupted files are refused, or read aright."""
 
+import contextlib
 import importlib.util
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import corruption
 import pytest
@@ -10,11 +13,11 @@ import pytest
 CASES = 300
 
 
-def benchmark():
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "corrupted.py"
+def benchmark(name="corrupted"):
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.py"
     if not path.exists():
         pytest.skip("needs the source tree")
-    spec = importlib.util.spec_from_file_location("corrupted", path)
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -52,3 +55,17 @@ def test_what_is_watched_for_is_seen(tmp_path, monkeypatch):
         worker.write_text(begin + harm)
         (row,) = judge.read(good, tmp_path, 0, 1)
         assert (row["outcome"], judge.is_wrong(row)) == (outcome, True)
+
+
+SEEDS = sorted((Path(__file__).parent / "seeds").iterdir())
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=[seed.name for seed in SEEDS])
+def test_what_the_fuzzer_found_stays_mended(seed, tmp_path, monkeypatch):
+    """Each seed, as every kind of input: see ``benchmarks/fuzz_loader.py``."""
+    atheris = SimpleNamespace(instrument_imports=lambda **options: contextlib.nullcontext())
+    monkeypatch.setitem(sys.modules, "atheris", atheris)
+    fuzz = benchmark("fuzz_loader")
+    data = seed.read_bytes()
+    for kind in range(len(fuzz.KINDS)):
+        fuzz.one(bytes([kind]) + data[1:])

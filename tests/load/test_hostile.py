@@ -183,6 +183,13 @@ def test_billions_of_nested_tuples_end_at_once(archive):
         load(archive(data))
 
 
+def test_a_type_in_the_place_of_names_is_refused(saved):
+    linear = torch.nn.Linear(1, 1)
+    vars(linear)["_non_persistent_buffers_set"] = set
+    with pytest.raises(Unsafe, match="malformed names of buffers"):
+        load(saved(linear))
+
+
 def test_a_length_is_believed_only_when_the_bytes_are_there(archive):
     """The library would take the memory first."""
     tracemalloc.start()
