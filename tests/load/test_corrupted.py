@@ -41,6 +41,7 @@ def test_what_is_watched_for_is_seen(tmp_path, monkeypatch):
     """A reader that breaks, hangs or dies is counted as wrong."""
     judge = benchmark()
     monkeypatch.setattr(judge, "SECONDS", 5.0)
+    monkeypatch.setattr(judge, "BYTES", 200 << 20)
     good = tmp_path / "good"
     good.mkdir()
     (good / "files.json").write_text("[]")
