@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bnexport.isolation import Isolation
     from bnexport.ledger import Ledger, LedgerRow
     from bnexport.load import load
+    from bnexport.load.limits import Limits
     from bnexport.load.loaded import Loaded
     from bnexport.parity.result import Check, Parity, Skipped
     from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
@@ -79,6 +80,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "LayerDrift",
     "Ledger",
     "LedgerRow",
+    "Limits",
     "Loaded",
     "Parity",
     "Ran",
@@ -128,6 +130,7 @@ _HOMES = {
     "bnexport.isolation": ("Isolation",),
     "bnexport.ledger": ("Ledger", "LedgerRow"),
     "bnexport.load": ("load",),
+    "bnexport.load.limits": ("Limits",),
     "bnexport.load.loaded": ("Loaded",),
     "bnexport.parity.result": ("Check", "Parity", "Skipped"),
     "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),

@@ -16,7 +16,7 @@ from bnexport.inputs import Examples, InputSpec, parse_input
 from bnexport.inputs.graph import examples_of
 from bnexport.isolation import Isolation, isolating
 from bnexport.load import load
-from bnexport.load.limits import Limits
+from bnexport.load.limits import in_force
 from bnexport.load.onnx_file import declared_onnx, read_onnx
 from bnexport.locate import located_by_graph, located_by_module
 from bnexport.parity import Parity, verify_files
@@ -150,7 +150,7 @@ def _located(
         return parity
     chosen = examples or examples_of(graph)
     with stage(observe, "locate"):
-        return located_by_graph(parity, b, lambda: read_onnx(a, Limits()), chosen)
+        return located_by_graph(parity, b, lambda: read_onnx(a, in_force()), chosen)
 
 
 def _runs(path: Path, trust: bool) -> bool:

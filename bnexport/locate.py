@@ -18,7 +18,7 @@ from bnexport.build import Artifact
 from bnexport.capture import capture
 from bnexport.errors import Refused
 from bnexport.inputs import Examples
-from bnexport.load.limits import Limits
+from bnexport.load.limits import in_force
 from bnexport.load.onnx_file import read_onnx
 from bnexport.parity.arrays import Arrays, from_torch
 from bnexport.parity.blame import blamed
@@ -166,7 +166,7 @@ def _mistranslated(plain: GraphSide, meant: Intended, inputs: Arrays) -> Wrong |
 
 def _graph(file: Path) -> onnx.ModelProto | None:
     try:
-        return read_onnx(file, Limits())
+        return read_onnx(file, in_force())
     except Refused:  # another kind of file
         return None
 

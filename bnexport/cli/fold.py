@@ -13,6 +13,7 @@ from bnexport.cli.options import (
     input_options,
     isolation_of,
     isolation_options,
+    limit_option,
     speech_options,
     tolerance_options,
 )
@@ -45,6 +46,7 @@ __all__ = ["fold_command"]
     help="Keep the weights in a file beside the ONNX file.  [default: above 2 GB]",
 )
 @click.option("--no-simplify", is_flag=True, help="Leave out onnxsim.")
+@limit_option
 @tolerance_options
 @click.option(
     "--keep-failed", is_flag=True, help="Keep what failed verification, under another name."

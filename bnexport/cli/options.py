@@ -30,6 +30,8 @@ __all__ = [
     "isolation_of",
     "isolation_options",
     "json_object",
+    "limit_option",
+    "limits",
     "load_options",
     "runtimes",
     "shape_options",
@@ -118,7 +120,45 @@ def load_options(command: Decorated) -> Decorated:
             is_flag=True,
             help="Open a TorchScript archive: its code runs as it loads.",
         ),
+        limit_option,
     )(command)
+
+
+def limit_option(command: Decorated) -> Decorated:
+    """``--limit``: how much a file may ask for; it holds while the command runs."""
+    return click.option(
+        "--limit",
+        callback=limits,
+        multiple=True,
+        expose_value=False,
+        metavar="NAME=N",
+        help="Let a file ask for more, or for less, as in tensor-bytes=40GiB; repeatable. The error names the limit.",
+    )(command)
+
+
+def limits(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> None:
+    """Put limits into force: ``tensor-bytes=40GiB``."""
+    if not value:
+        return
+    from dataclasses import fields
+
+    from bnexport.load.limits import Limits
+
+    known = [each.name for each in fields(Limits)]
+    asked: dict[str, int] = {}
+    for text in value:
+        name, _, number = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in known:
+            names = ", ".join(each.replace("_", "-") for each in known)
+            raise click.BadParameter(
+                f"{text!r} is not one of {names}, as in depth=500.", ctx, param
+            )
+        try:
+            asked[name] = parse_size(number)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.", ctx, param) from None
+    ctx.with_resource(Limits(**asked).applied())
 
 
 def shape_options(command: Decorated) -> Decorated:

@@ -54,8 +54,13 @@ class Archive:
         """The size of a record, in bytes."""
         return self._info(name).file_size
 
-    def read(self, name: str, limit: int) -> bytearray:
+    def read(self, name: str, limit: int, bound: str = "") -> bytearray:
         """A record's bytes.
+
+        Args:
+            name: Of the record.
+            limit: The most bytes that it may hold.
+            bound: The field of `Limits` that this is, for the message.
 
         Raises:
             Corrupt: It is missing, cut short, or its CRC differs.
@@ -63,7 +68,7 @@ class Archive:
         """
         info = self._info(name)
         if info.file_size > limit:
-            raise TooLarge(self.path, f"record {name!r} holds {info.file_size} bytes")
+            raise TooLarge(self.path, f"record {name!r} holds {info.file_size} bytes", bound)
         data = self._bytes(info)
         if self._checked and zlib.crc32(data) != info.CRC:
             raise Corrupt(
@@ -82,6 +87,20 @@ class Archive:
         info = self._info(name)
         return self._start(info), info.file_size
 
+    def check_unpacked(self) -> None:
+        """Hold the records to the limits as they are when they are unpacked, which torch does for TorchScript.
+
+        Raises:
+            TooLarge: One grows too much, or all are too large together.
+        """
+        for info in self._records.values():
+            if info.file_size > self._limits.ratio * max(info.compress_size, 1):
+                times = info.file_size // max(info.compress_size, 1)
+                why = f"record {info.filename!r} unpacks to {times} times its size"
+                raise TooLarge(self.path, why, "ratio")
+        if sum(info.file_size for info in self._records.values()) > self._limits.total_bytes:
+            raise TooLarge(self.path, "its records are too large together", "total_bytes")
+
     @property
     def has_crcs(self) -> bool:
         """Whether the records' CRCs are those of their bytes; they may be left out when writing."""
@@ -98,7 +117,7 @@ class Archive:
                 "Save or download the file again",
             ) from None
         if len(infos) > self._limits.records:
-            raise TooLarge(self.path, f"the archive holds {len(infos)} records")
+            raise TooLarge(self.path, f"the archive holds {len(infos)} records", "records")
         if not infos:
             raise Corrupt(self.path, "an empty archive")
         if len({info.filename for info in infos}) != len(infos):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bnexport.errors import Refused
+from bnexport.load.limits import in_force
 
 __all__ = [
     "ArchRefused",
@@ -24,7 +25,23 @@ class Corrupt(Refused):
 
 
 class TooLarge(Refused):
-    """The file asks for more memory, records or depth than a model needs."""
+    """The file asks for more memory, records or depth than a model needs.
+
+    Args:
+        what: The file.
+        why: How much it asks for.
+        limit: The field of `Limits` that it passes; empty: none that can be raised.
+        remedy: What else can be done.
+    """
+
+    def __init__(self, what: str, why: str, limit: str = "", remedy: str = "") -> None:
+        if limit:
+            option = limit.replace("_", "-")
+            allowed = getattr(in_force(), limit)
+            why = f"{why}; the limit {option} is {allowed:,}"
+            remedy = f"If you trust the file, raise it: --limit {option}={allowed * 4}"
+        super().__init__(what, why, remedy)
+        self.limit = limit
 
 
 class Unsupported(Refused):

@@ -111,7 +111,7 @@ def _records(archive: Archive, name: str, limits: Limits) -> Iterator[tuple[str,
         elif record in configs:
             yield record, _config(archive, record, limits)
         elif folder in ("data/weights", "data/constants") and _WEIGHT.fullmatch(leaf):
-            yield record, bytes(archive.read(record, limits.tensor_bytes))
+            yield record, bytes(archive.read(record, limits.tensor_bytes, "tensor_bytes"))
         elif record in _MARKS:
             yield record, bytes(archive.read(record, 4096))
         elif record != f"data/sample_inputs/{name}.pt":
@@ -135,7 +135,7 @@ def _config(archive: Archive, record: str, limits: Limits) -> bytes:
 
 def _json(archive: Archive, record: str, limits: Limits) -> Any:
     try:
-        return json.loads(archive.read(record, limits.json_bytes))
+        return json.loads(archive.read(record, limits.json_bytes, "json_bytes"))
     except (ValueError, RecursionError):
         raise Corrupt(archive.path, f"record {record!r} is not JSON") from None
 
@@ -145,7 +145,7 @@ def _sample(archive: Archive, name: str, limits: Limits) -> Any:
     record = f"data/sample_inputs/{name}.pt"
     if record not in archive or not archive.size(record):
         return None
-    data = archive.read(record, limits.tensor_bytes)
+    data = archive.read(record, limits.tensor_bytes, "tensor_bytes")
     inner = Archive(f"{archive.path}, sample inputs", io.BytesIO(data), len(data), limits)
     pickled, allowed = from_archive(inner, limits), Allowed()
     check_names(pickled.path, pickled.root, allowed)

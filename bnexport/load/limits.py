@@ -1,13 +1,25 @@
-"""How much a file may ask for before it is refused."""
+"""How much a file may ask for before it is refused: checked before the memory is taken."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-__all__ = ["Limits"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
+
+from bnexport.errors import UsageError
+
+__all__ = ["Limits", "in_force"]
 
 
 @dataclass(frozen=True)
 class Limits:
     """Bounds far above what real models need, far below what harms a machine.
+
+    Other bounds hold for the length of a ``with`` block::
+
+        with bnexport.Limits(tensor_bytes=40 << 30).applied():
+            bnexport.convert("huge.pt")
 
     Attributes:
         pickle_bytes: The size of one pickle, which holds structure and no weights.
@@ -19,6 +31,10 @@ class Limits:
         depth: How deep objects may nest.
         objects: The number of objects.
         nodes: The number of nodes in an ONNX graph, local functions inlined.
+        ratio: How many times as large as it is stored a record of a TorchScript archive may become.
+
+    Raises:
+        UsageError: A bound is not above zero.
     """
 
     pickle_bytes: int = 64 << 20
@@ -30,3 +46,26 @@ class Limits:
     depth: int = 200
     objects: int = 5_000_000
     nodes: int = 500_000
+    ratio: int = 200
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if getattr(self, each.name) < 1:
+                raise UsageError(f"the limit {each.name}", "it must be above 0")
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let these hold instead of the usual ones."""
+        token = _IN_FORCE.set(self)
+        try:
+            yield
+        finally:
+            _IN_FORCE.reset(token)
+
+
+_IN_FORCE: ContextVar[Limits | None] = ContextVar("bnexport_limits", default=None)
+
+
+def in_force() -> Limits:
+    """The limits that hold here."""
+    return _IN_FORCE.get() or Limits()

@@ -13,7 +13,7 @@ from onnx_ir.passes.common import InlinePass
 
 from bnexport.errors import Refused
 from bnexport.load.errors import Corrupt, TooLarge, Unsupported
-from bnexport.load.limits import Limits
+from bnexport.load.limits import Limits, in_force
 from bnexport.load.onnx_graph import GraphCheck
 from bnexport.load.onnx_tensors import TensorCheck
 
@@ -72,7 +72,7 @@ def declared_onnx(path: Path, limits: Limits | None = None) -> onnx.ModelProto |
     Raises:
         Refused: It is one, and malformed.
     """
-    limits = limits or Limits()
+    limits = limits or in_force()
     if path.stat().st_size >= _PROTOBUF_LIMIT:
         return None
     proto = onnx.ModelProto()
@@ -103,7 +103,7 @@ def parse_onnx(path: Path) -> onnx.ModelProto:
     """
     if path.stat().st_size >= _PROTOBUF_LIMIT:
         why = "2 GiB or more, which protobuf cannot hold"
-        raise TooLarge(str(path), why, "Store the weights as external data")
+        raise TooLarge(str(path), why, remedy="Store the weights as external data")
     proto = _parse(path)
     _check_header(proto, str(path))
     return proto

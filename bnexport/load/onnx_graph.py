@@ -146,7 +146,7 @@ class GraphCheck:
         bodies = {(body.domain, body.name): body.node for body in self._proto.functions}
         total = self._inlined(self._proto.graph.node, bodies, ())
         if total > self._limits.nodes:
-            raise TooLarge(self._path, f"more than {self._limits.nodes} nodes")
+            raise TooLarge(self._path, "it holds too many nodes", "nodes")
 
     def _inlined(
         self,

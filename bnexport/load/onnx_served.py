@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bnexport.isolation.session import Mapped
-from bnexport.load.limits import Limits
+from bnexport.load.limits import Limits, in_force
 from bnexport.load.onnx_file import check_text, parse_onnx
 from bnexport.load.onnx_graph import GraphCheck
 from bnexport.load.onnx_tensors import TensorCheck
@@ -41,7 +41,7 @@ def serve(path: Path, limits: Limits | None = None) -> Served:
     Raises:
         Refused: The file is no ONNX, is malformed, or reaches outside its folder.
     """
-    limits = limits or Limits()
+    limits = limits or in_force()
     proto = parse_onnx(path)
     tensors = TensorCheck(path, limits, map_data=True)
     try:

@@ -152,7 +152,7 @@ class TensorCheck:
         size = (count * _BITS[tensor.data_type] + 7) // 8
         self._total += size
         if self._total > self._limits.total_bytes:
-            raise TooLarge(self._path, f"more than {self._limits.total_bytes} bytes of tensors")
+            raise TooLarge(self._path, "its tensors are too large together", "total_bytes")
         return count, size
 
     def _check_values(self, tensor: onnx.TensorProto, count: int, where: str) -> None:

@@ -40,7 +40,7 @@ def from_archive(archive: Archive, limits: Limits) -> Pickled:
     """
     if "byteorder" in archive and archive.read("byteorder", 64).strip() != b"little":
         raise Unsupported(archive.path, "a big-endian file")
-    data = archive.read("data.pkl", limits.pickle_bytes)
+    data = archive.read("data.pkl", limits.pickle_bytes, "pickle_bytes")
     root, _ = parse(data, archive.path, limits)
 
     def read(key: str, size: int) -> bytearray:

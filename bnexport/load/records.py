@@ -166,7 +166,7 @@ class _Inert(pickle._Unpickler):
             raise Corrupt(self._what, f"malformed class name {path[:80]!r}")
         if path not in self._names:
             if len(self._names) >= self._limits.classes:
-                raise TooLarge(self._what, f"names more than {self._limits.classes} classes")
+                raise TooLarge(self._what, "it names too many classes", "classes")
             self._names[path] = Global(path)
         return self._names[path]
 

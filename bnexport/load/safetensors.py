@@ -21,7 +21,7 @@ def read_safetensors(path: Path, limits: Limits) -> Weights:
         TooLarge: It holds more than the limit.
     """
     if path.stat().st_size > limits.total_bytes:
-        raise TooLarge(str(path), f"more than {limits.total_bytes} bytes of tensors")
+        raise TooLarge(str(path), "its tensors are too large together", "total_bytes")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return Weights({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118

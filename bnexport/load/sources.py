@@ -15,7 +15,7 @@ from bnexport.load.arch import build_arch, check_arch, check_not_empty
 from bnexport.load.archive import Archive, open_archive
 from bnexport.load.checkpoint import Weights, find, is_module, weights_of, weights_of_module
 from bnexport.load.errors import Corrupt, TooLarge, Unsupported
-from bnexport.load.limits import Limits
+from bnexport.load.limits import Limits, in_force
 from bnexport.load.loaded import Loaded
 from bnexport.load.matching import load_weights
 from bnexport.load.needs import check_names
@@ -42,7 +42,7 @@ class Request:
     allow_partial: bool = False
     trust_torchscript: bool = False
     state_dict_key: str | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=in_force)
 
 
 def load_source(request: Request) -> Loaded:
@@ -102,6 +102,7 @@ def _zip(path: Path, archive: Archive, request: Request, allowed: Allowed) -> Lo
     names = archive.names()
     if "constants.pkl" in archive or any(name.startswith("code/") for name in names):
         _no_arch(request, "a TorchScript archive", str(path))
+        archive.check_unpacked()
         module = load_torchscript(path, trust=request.trust_torchscript)
         return Loaded(module, "torchscript", "")
     if _OLD_EXPORT in archive:

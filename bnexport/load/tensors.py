@@ -150,7 +150,7 @@ class Tensors:
             raise self._corrupt(where, "malformed shape")
         count = math.prod(size)
         if count * dtype.itemsize > self._limits.tensor_bytes:
-            raise TooLarge(self._path, f"{where} has {count} elements")
+            raise TooLarge(self._path, f"{where} has {count} elements", "tensor_bytes")
         memory = self._storage(storage, where)
         steps = zip(size, stride, strict=True)
         last = offset + sum((length - 1) * step for length, step in steps)
@@ -171,7 +171,7 @@ class Tensors:
         if ref.key not in self._storages:
             self._total += size
             if self._total > self._limits.total_bytes:
-                raise TooLarge(self._path, f"more than {self._limits.total_bytes} bytes of tensors")
+                raise TooLarge(self._path, "its tensors are too large together", "total_bytes")
             data = self._read(ref.key, size)
             if len(data) != size:
                 why = f"storage {ref.key!r} holds {len(data)} bytes, its header says {size}"

@@ -60,9 +60,9 @@ class Rebuild:
         """
         self._count += 1
         if self._count > self.limits.objects:
-            raise TooLarge(self.path, f"more than {self.limits.objects} objects")
+            raise TooLarge(self.path, "it holds too many objects", "objects")
         if depth > self.limits.depth:
-            raise TooLarge(self.path, f"objects nest more than {self.limits.depth} deep")
+            raise TooLarge(self.path, "its objects nest too deeply", "depth")
         if isinstance(record, _SCALARS):
             if isinstance(record, int) and record.bit_length() > 64:
                 self.refuse(where, "an integer out of range")

@@ -22,7 +22,7 @@ from bnexport.errors import Refused
 from bnexport.load.archive import Archive, open_archive
 from bnexport.load.checkpoint import find, is_module, weights_of, weights_of_module
 from bnexport.load.errors import Corrupt, Unsupported
-from bnexport.load.limits import Limits
+from bnexport.load.limits import Limits, in_force
 from bnexport.load.pickled import from_archive
 from bnexport.load.safetensors import read_safetensors
 from bnexport.load.sniff import Kind, check_file, sniff
@@ -129,7 +129,7 @@ def open_weights(
     Raises:
         Refused: It cannot be read, or is of a kind that cannot be written again.
     """
-    limits, path = limits or Limits(), check_file(source)
+    limits, path = limits or in_force(), check_file(source)
     kind = sniff(path)
     try:
         if kind is Kind.SAFETENSORS:

@@ -321,10 +321,10 @@ def _cast(array: Array, kind: str) -> Array:
 def _read(source: str | bytes, *, weights: bool) -> onnx.ModelProto:
     if isinstance(source, bytes):
         return onnx.load_model_from_string(source)
-    from bnexport.load.limits import Limits
+    from bnexport.load.limits import in_force
     from bnexport.load.onnx_file import parse_onnx, read_onnx
 
-    return read_onnx(Path(source), Limits()) if weights else parse_onnx(Path(source))
+    return read_onnx(Path(source), in_force()) if weights else parse_onnx(Path(source))
 
 
 def precision_of(source: str | bytes) -> str:
