@@ -10,6 +10,7 @@ import click
 
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
+from bnexport.cli.contents import contents_answer
 from bnexport.cli.findings import show_findings
 from bnexport.cli.inspect_engine import counted, show_engine
 from bnexport.cli.mode import Mode
@@ -69,6 +70,12 @@ _ROOMY = 100  # characters
 @click.option(
     "--static", is_flag=True, help="Run nothing: then what each layer follows is not known."
 )
+@click.option(
+    "--contents",
+    "listed",
+    is_flag=True,
+    help="List what the file holds, and what in it is risky, without loading it.",
+)
 @report_option_of(("html", "sarif"))
 @shape_options
 @speech_options
@@ -85,6 +92,7 @@ def inspect_command(
     ignore: tuple[str, ...],
     config: str | None,
     static: bool,
+    listed: bool,
     report: tuple[Wanted, ...],
     **options: Any,
 ) -> Answer:
@@ -97,6 +105,8 @@ def inspect_command(
     """
     if model is None and options["arch"] is None:
         raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
+    if listed:
+        return contents_answer(ctx, model, every_layer, fail_on)
     check_reports(report, model)
     if model is not None and Path(model).is_file():
         from bnexport.report.inspection import inspect_engine, is_engine

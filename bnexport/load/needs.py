@@ -11,7 +11,7 @@ from bnexport.load.records import Call, Global, children
 from bnexport.load.tensors import is_tensor
 from bnexport.load.wrappers import peel, wrapped
 
-__all__ = ["check_names"]
+__all__ = ["check_names", "is_never", "mentions"]
 
 
 def check_names(path: str, root: object, allowed: Allowed) -> None:
@@ -22,10 +22,10 @@ def check_names(path: str, root: object, allowed: Allowed) -> None:
         UnknownClasses: Classes that the user can allow are not allowed yet; all of them are named.
     """
     unknown: set[str] = set()
-    for name, called in _mentions(root):
+    for name, called in mentions(root):
         if is_core_layer(name) or is_known(name) or allowed.covers(name):
             continue
-        if _never(name, called):
+        if is_never(name, called):
             verb = "asks to call" if called else "refers to"
             why = f"it {verb} {name}, which was not done: no model needs it"
             raise Unsafe(path, why, _REMEDY)
@@ -34,7 +34,7 @@ def check_names(path: str, root: object, allowed: Allowed) -> None:
         raise UnknownClasses(path, unknown)
 
 
-def _never(name: str, called: bool) -> bool:
+def is_never(name: str, called: bool) -> bool:
     """Whether no permission could make this name part of a model: Python's own tools, torch's functions."""
     top, last = name.split(".")[0], name.rsplit(".", 1)[-1]
     if top == "__main__":
@@ -45,8 +45,8 @@ def _never(name: str, called: bool) -> bool:
 _REMEDY = "Save model.state_dict() instead, and give the model's code with --arch"
 
 
-def _mentions(root: object) -> list[tuple[str, bool]]:
-    """Each name once, and whether it is called; tensors and the outsides of wrappers are skipped."""
+def mentions(root: object, *, whole: bool = False) -> list[tuple[str, bool]]:
+    """Each name once, and whether it is called; tensors and the outsides of wrappers are skipped, unless ``whole``."""
     seen: set[int] = set()
     found: dict[str, bool] = {}
     waiting = [root]
@@ -55,10 +55,10 @@ def _mentions(root: object) -> list[tuple[str, bool]]:
         if isinstance(record, Global):
             found.setdefault(record.path, False)
             continue
-        if id(record) in seen or is_tensor(record):
+        if id(record) in seen or (is_tensor(record) and not whole):
             continue
         seen.add(id(record))
-        if isinstance(record, Call) and wrapped(record):
+        if isinstance(record, Call) and wrapped(record) and not whole:
             waiting.append(peel(record))
             continue
         if isinstance(record, Call):

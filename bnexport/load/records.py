@@ -85,8 +85,16 @@ class Bag:
     items: list[Any] = field(default_factory=list)
 
 
-def parse(data: bytes | bytearray | memoryview, what: str, limits: Limits) -> tuple[Any, int]:
+def parse(
+    data: bytes | bytearray | memoryview, what: str, limits: Limits, named: set[str] | None = None
+) -> tuple[Any, int]:
     """The records of one pickle, and how many bytes it took.
+
+    Args:
+        data: The pickle.
+        what: What to call it in errors.
+        limits: The bounds.
+        named: Is given every name in the pickle, those of calls whose results are thrown away, too.
 
     Raises:
         Corrupt: It is truncated or not well-formed.
@@ -94,7 +102,11 @@ def parse(data: bytes | bytearray | memoryview, what: str, limits: Limits) -> tu
     """
     stream = io.BytesIO(data)
     try:
-        return _Inert(stream, what, limits).load(), stream.tell()
+        machine = _Inert(stream, what, limits)
+        root = machine.load()
+        if named is not None:
+            named.update(machine.names)
+        return root, stream.tell()
     except Refused:
         raise
     except EOFError:
@@ -150,7 +162,7 @@ class _Inert(pickle._Unpickler):
     def __init__(self, stream: io.BytesIO, what: str, limits: Limits) -> None:
         super().__init__(stream, encoding="utf-8")
         self._what, self._limits = what, limits
-        self._names: dict[str, Global] = {}
+        self.names: dict[str, Global] = {}
         self.proto = 0
 
     def find_class(self, module: str, name: str) -> Any:
@@ -164,11 +176,11 @@ class _Inert(pickle._Unpickler):
         # A function inside another is named `outer.<locals>.inner`, and refused later by that name.
         if not all(part.isidentifier() or part == "<locals>" for part in path.split(".")):
             raise Corrupt(self._what, f"malformed class name {path[:80]!r}")
-        if path not in self._names:
-            if len(self._names) >= self._limits.classes:
+        if path not in self.names:
+            if len(self.names) >= self._limits.classes:
                 raise TooLarge(self._what, "it names too many classes", "classes")
-            self._names[path] = Global(path)
-        return self._names[path]
+            self.names[path] = Global(path)
+        return self.names[path]
 
     def persistent_load(self, pid: Any) -> Any:
         match pid:

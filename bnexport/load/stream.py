@@ -19,7 +19,9 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _AGAIN = "Save or download the file again"
 
 
-def read_stream(path: Path, limits: Limits) -> tuple[Any, Callable[[str, int], bytearray]]:
+def read_stream(
+    path: Path, limits: Limits, named: set[str] | None = None
+) -> tuple[Any, Callable[[str, int], bytearray]]:
     """The root record, and a reader of storages.
 
     Raises:
@@ -27,7 +29,7 @@ def read_stream(path: Path, limits: Limits) -> tuple[Any, Callable[[str, int], b
         Corrupt: The stream is truncated or malformed.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        parts, position = _pickles(data, str(path), limits)
+        parts, position = _pickles(data, str(path), limits, named)
         places = _places(data, position, parts[3], parts[4], str(path))
 
     def read(key: str, size: int) -> bytearray:
@@ -44,12 +46,14 @@ def read_stream(path: Path, limits: Limits) -> tuple[Any, Callable[[str, int], b
     return parts[3], read
 
 
-def _pickles(data: mmap.mmap, path: str, limits: Limits) -> tuple[list[Any], int]:
+def _pickles(
+    data: mmap.mmap, path: str, limits: Limits, named: set[str] | None
+) -> tuple[list[Any], int]:
     parts: list[Any] = []
     position = 0
     for _ in range(5):
         chunk = data[position : position + limits.pickle_bytes]
-        record, length = parse(chunk, path, limits)
+        record, length = parse(chunk, path, limits, named)
         if not parts and record != _MAGIC:
             why = "a bare pickle, not a file that torch.save wrote"
             raise Unsupported(path, why, "Save it with torch.save")
