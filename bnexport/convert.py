@@ -150,6 +150,8 @@ def convert(
         place = place_of(cast("str", model), output, targets)
         if found := earlier(request, place):
             return Conversion.of(found, place)
+    if output is not None:
+        Staging(Path(output))  # looks at the folder, before any work
     for step in (*(["simplify"] if simplify else []), *(word for word in targets if "trt" in word)):
         expect(step)
     with stage(timer, "load"):

@@ -111,12 +111,16 @@ class Staging:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        vanished = not self.folder.exists()
         # What cannot be put in order now, the next run will: a commit that stands is no failure for that.
         with contextlib.suppress(OSError), locked(self._parent):
             _settle(self.folder)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        if vanished and isinstance(error, OSError):
+            why = "its folder was removed meanwhile"
+            raise OutputError(f"cannot write {self.destination}", why) from error
         if isinstance(error, OutputError) and str(self.folder) in error.what:
             what = error.what.replace(str(self.folder), str(self.destination.parent))
             raise OutputError(what, error.why, error.remedy) from error

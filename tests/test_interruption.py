@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+import bnexport
 from bnexport.cli.signals import terminable
+from bnexport.errors import OutputError
 from bnexport.publish import Staging
 
 # The road stops at its first verification and waits to be ended.
@@ -101,6 +103,25 @@ def test_of_two_at_once_one_wins_and_the_other_says_so(model, tmp_path):
         assert second.returncode == 2
         assert f"out.onnx is being written by another bnexport\n  process {first.pid}\n" in said
         first.kill()
+
+
+def test_a_folder_that_vanishes_is_an_error_of_the_destination(model, tmp_path):
+    (tmp_path / "place").mkdir()
+    vanish = "__import__('shutil').rmtree(sys.argv[4].rsplit('/', 1)[0])"
+    code = WAITING.replace("time.sleep(600)", f"{vanish}; return real(*given, **more)")
+    code = code.replace(
+        "road.verify_build = wait", "real = road.verify_build; road.verify_build = wait"
+    )
+    with started(model, "-o", tmp_path / "place" / "out.onnx", code=code) as process:
+        said = process.communicate(timeout=60)[1]
+    assert "Traceback" not in said
+    assert process.returncode in (1, 2), said
+    assert not (tmp_path / "place").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_read(tmp_path):
+    with pytest.raises(OutputError, match="does not exist"):
+        bnexport.convert(tmp_path / "no model", tmp_path / "no folder" / "out.onnx")
 
 
 def test_a_signal_that_the_caller_ignores_stays_ignored():

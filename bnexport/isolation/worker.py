@@ -178,6 +178,9 @@ class Worker:
         code = self._process.poll()
         if code is None:
             return self._failed(step, "closed its door", "")
+        if code == -signal.SIGKILL:
+            why = "by somebody, or by the kernel for want of memory"
+            return self._failed(step, "was killed (SIGKILL)", why, "--memory stops it earlier")
         how = f"ended with {code}"
         if code < 0:
             with contextlib.suppress(ValueError):
@@ -209,9 +212,10 @@ class Worker:
 
     def close(self) -> None:
         """Stop it; whatever it does is lost."""
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.poll() is None:  # once it is waited for, its number may be another's
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._sock.close()
         self._kept_words = self._kept_words or self._last_words()
         self._said.close()

@@ -40,6 +40,7 @@ STEP = Step("x", "the step", "--without-it", {"model.onnx": b"what it was given"
         ("crash", r"the step crashed \(SIGSEGV\)"),
         ("abort", r"the step crashed \(SIGABRT\): terminate called after throwing"),
         ("leave", "the step ended with 3"),
+        ("killed", r"the step was killed \(SIGKILL\): by somebody, or by the kernel"),
         ("babble", "the step answered nonsense"),
     ],
 )
