@@ -1,5 +1,6 @@
 """A conversion that is ended from outside, or meets another one: nothing half done stays."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +19,10 @@ from bnexport.publish import Staging
 
 # The road stops at its first verification and waits to be ended.
 WAITING = """
-import sys, time
+import signal, sys, time
+for number in (signal.SIGHUP, signal.SIGTERM):  # nohup, and whoever runs the tests, may have them ignored
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from bnexport.cli import main
 import bnexport.convert
 
@@ -40,13 +44,19 @@ def model(tmp_path):
     return tmp_path / "model.pt"
 
 
+@contextlib.contextmanager
 def started(*arguments, code=WAITING):
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code, "convert", *map(str, arguments), "--input", "Nx3x8x8"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        finally:  # a test that fails does not wait
+            process.kill()
 
 
 def reached(process):
@@ -55,16 +65,22 @@ def reached(process):
         assert line, "it ended early"
 
 
+def state(process):
+    """Its state and its parent; dead, where it is gone."""
+    try:
+        rest = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return "X", 0
+    return rest[0], int(rest[1])
+
+
+def alive(process):
+    return state(process)[0] not in "ZX"
+
+
 def children(process):
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            rest = status.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(rest[1]) == process and rest[0] not in "ZX":
-            found.append(int(status.parent.name))
-    return found
+    every = [int(each.name) for each in Path("/proc").glob("[0-9]*")]
+    return [each for each in every if state(each)[1] == process and alive(each)]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +99,7 @@ def test_nothing_half_done_stays(number, code, model, tmp_path):
     assert "Traceback" not in said
     assert (tmp_path / "out.onnx").read_text() == "the older one"
     end = time.monotonic() + 10
-    while any(Path(f"/proc/{each}").exists() for each in workers):
+    while any(map(alive, workers)):
         assert time.monotonic() < end, "a worker outlived it"
         time.sleep(0.05)
     left = {path.name for path in tmp_path.iterdir()} - {"model.pt", "out.onnx"}
@@ -98,8 +114,8 @@ def test_nothing_half_done_stays(number, code, model, tmp_path):
 def test_of_two_at_once_one_wins_and_the_other_says_so(model, tmp_path):
     with started(model, "-o", tmp_path / "out.onnx") as first:
         reached(first)
-        second = started(model, "-o", tmp_path / "out.onnx", code=WAITING.replace("time.sleep", ""))
-        said = second.communicate(timeout=60)[1]
+        with started(model, "-o", tmp_path / "out.onnx") as second:
+            said = second.communicate(timeout=60)[1]
         assert second.returncode == 2
         assert f"out.onnx is being written by another bnexport\n  process {first.pid}\n" in said
         first.kill()
