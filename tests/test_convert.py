@@ -106,6 +106,7 @@ def test_every_torch_target_is_built_and_proved(tmp_path):
         "out.torchscript.pt",
         "out.pt2",
         "out.torchscript.pt.report.json",
+        "out.torchscript.pt.sha256",
     }
     assert {check.runtime.split()[0] for check in result.parity.checks} == {
         "PyTorch",
@@ -138,7 +139,8 @@ def test_what_fails_verification_is_not_published(tmp_path, monkeypatch, keep):
         )
     assert failure.value.exit_code == 1
     assert (tmp_path / "out.onnx").read_bytes() == b"the good one of last week"
-    kept = {"out.failed.onnx", "out.failed.onnx.report.json"} if keep else set()
+    beside = {f"out.failed.onnx.{suffix}" for suffix in ("report.json", "sha256")}
+    kept = {"out.failed.onnx", *beside} if keep else set()
     assert {path.name for path in tmp_path.iterdir()} == {"out.onnx"} | kept
 
 

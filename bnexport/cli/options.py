@@ -125,9 +125,10 @@ def load_options(command: Decorated) -> Decorated:
 
 
 def limit_option(command: Decorated) -> Decorated:
-    """``--limit``: how much a file may ask for; it holds while the command runs."""
+    """``--file-limit``: how much a file may ask for; it holds while the command runs."""
     return click.option(
-        "--limit",
+        "--file-limit",
+        "file_limit",
         callback=limits,
         multiple=True,
         expose_value=False,

@@ -39,7 +39,7 @@ class TooLarge(Refused):
             option = limit.replace("_", "-")
             allowed = getattr(in_force(), limit)
             why = f"{why}; the limit {option} is {allowed:,}"
-            remedy = f"If you trust the file, raise it: --limit {option}={allowed * 4}"
+            remedy = f"If you trust the file, raise it: --file-limit {option}={allowed * 4}"
         super().__init__(what, why, remedy)
         self.limit = limit
 

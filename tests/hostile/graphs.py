@@ -395,7 +395,7 @@ def _nested(model: Any) -> None:
         node = onnx.helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
         del model.graph.node[:]
         model.graph.node.append(node)
-        if model.ByteSize() > 1 << 22:
+        if model.ByteSize() > 1 << 19:
             break
 
 

@@ -39,7 +39,7 @@ def test_each_is_named_with_the_option_that_raises_it(limit, value, module):
         load(module)
     assert raised.value.limit == limit
     assert f"the limit {option} is {value:,}" in raised.value.why
-    assert f"--limit {option}={value * 4}" in raised.value.remedy
+    assert f"--file-limit {option}={value * 4}" in raised.value.remedy
     assert isinstance(load(module).model, torch.nn.Module)
 
 
@@ -87,14 +87,24 @@ def test_they_hold_for_the_block_alone():
 
 
 def test_the_option(module, capfd):
-    assert main(["inspect", str(module), "--limit", "tensor-bytes=1kB"]) == 3
+    assert main(["inspect", str(module), "--file-limit", "tensor-bytes=1kB"]) == 3
     assert "the limit tensor-bytes is 1,000" in capfd.readouterr().err
     assert (
-        main(["inspect", str(module), "--limit", "tensor_bytes=1MiB", "--limit", "depth=99"]) == 0
+        main(
+            [
+                "inspect",
+                str(module),
+                "--file-limit",
+                "tensor_bytes=1MiB",
+                "--file-limit",
+                "depth=99",
+            ]
+        )
+        == 0
     )
     assert in_force() == Limits()
 
 
 @pytest.mark.parametrize("text", ["size=3", "depth", "depth=", "depth=much", "depth=0"])
 def test_an_option_that_is_wrong(text, module, capfd):
-    assert main(["inspect", str(module), "--limit", text]) == 2
+    assert main(["inspect", str(module), "--file-limit", text]) == 2
