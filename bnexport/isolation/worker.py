@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -73,6 +74,8 @@ class Worker:
         self._lock = threading.Lock()
         self._said: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._sock, theirs = socket.socketpair()
+        # A worker that neither reads nor goes on speaking does not hold the caller up.
+        self._sock.settimeout(settings.timeout)
         with theirs:
             self._process = self._started(theirs)
 
@@ -80,6 +83,8 @@ class Worker:
         # -P and the path appended: a file numpy.py in the current folder is not what the worker imports.
         command = [sys.executable, "-P", "-c", _START, str(theirs.fileno()), str(os.getpid())]
         try:
+            if not sys.executable:  # Python is embedded in another program
+                raise FileNotFoundError(errno.ENOENT, "where Python lies is not known")
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -62,6 +62,15 @@ def test_a_hang_is_stopped(worker, do):
     assert not stuck.alive
 
 
+def test_a_worker_that_does_not_read_is_stopped(worker):
+    """The request is larger than what a socket holds."""
+    stuck = worker("hang", timeout=0.5)
+    stuck.warm("never mind")
+    os.kill(stuck._process.pid, signal.SIGSTOP)
+    with pytest.raises(NativeFailure, match="no sign of life"):
+        stuck.call(STEP, {"long": "x" * (8 << 20)})
+
+
 def test_a_hunger_for_memory_is_stopped(worker):
     hungry = worker("hog", memory=300 << 20)
     with pytest.raises(NativeFailure, match=r"more than 0\.3 GiB of memory") as raised:
@@ -144,8 +153,9 @@ def test_an_interrupt_ends_the_step(worker):
     assert not stuck.alive
 
 
-def test_no_process_can_be_started(monkeypatch):
-    monkeypatch.setattr("sys.executable", "/no/such/python")
+@pytest.mark.parametrize("python", ["/no/such/python", "", None])
+def test_no_process_can_be_started(python, monkeypatch):
+    monkeypatch.setattr("sys.executable", python)
     with pytest.raises(MissingRuntime, match="--in-process"):
         Worker(Isolation())
 
