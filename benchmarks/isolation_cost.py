@@ -66,19 +66,17 @@ def cases(folder: Path) -> dict[str, list[str]]:
 
     import bnexport
 
-    net = zoo.torchvision_model("resnet50")
-    torch.save(net.state_dict(), folder / "resnet50.pt")
+    net = zoo.torchvision_model("mobilenet_v3_small")
+    torch.save(net.state_dict(), folder / "net.pt")
     (folder / "net.py").write_text(
-        "import zoo\nbuild = lambda: zoo.torchvision_model('resnet50')\n"
+        "import zoo\nbuild = lambda: zoo.torchvision_model('mobilenet_v3_small')\n"
     )
-    bnexport.convert(
-        net, folder / "resnet50.onnx", inputs=["Nx3x224x224"], fold=False, simplify=False
-    )
+    bnexport.convert(net, folder / "net.onnx", inputs=["Nx3x224x224"], fold=False, simplify=False)
     to = ["-o", str(folder / "out.onnx"), "--force", "--quiet", "--batch", "1,2"]
-    weights = [str(folder / "resnet50.pt"), "--arch", "net:build", "--input", "Nx3x224x224"]
+    weights = [str(folder / "net.pt"), "--arch", "net:build", "--input", "Nx3x224x224"]
     return {
-        "ResNet-50, PyTorch": [*weights, *to],
-        "ResNet-50, ONNX": [str(folder / "resnet50.onnx"), *to],
+        "MobileNetV3-small, PyTorch": [*weights, *to],
+        "MobileNetV3-small, ONNX": [str(folder / "net.onnx"), *to],
     }
 
 

@@ -25,16 +25,16 @@ def onnx_file(path: Path) -> Contents:
 
     proto = parse_onnx(path)
     operators = Counter(
-        f"{node.domain}::{node.op_type}".removeprefix("::") for node in _nodes(proto)
+        f"{_text(node.domain)}::{_text(node.op_type)}".removeprefix("::") for node in _nodes(proto)
     )
     outside = sorted({_location(each) for each in proto.graph.initializer if each.external_data})
     facts = {
-        "opsets": {each.domain or "ai.onnx": each.version for each in proto.opset_import},
+        "opsets": {_text(each.domain) or "ai.onnx": each.version for each in proto.opset_import},
         "operators": dict(operators.most_common()),
-        "functions": [f"{each.domain}::{each.name}" for each in proto.functions],
+        "functions": [f"{_text(each.domain)}::{_text(each.name)}" for each in proto.functions],
         "external data": outside,
-        "metadata": {each.key: str(each.value)[:200] for each in proto.metadata_props},
-        "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
+        "metadata": {_text(each.key): _text(each.value)[:200] for each in proto.metadata_props},
+        "producer": f"{_text(proto.producer_name)} {_text(proto.producer_version)}".strip(),
     }
     risks = list(_risks(proto, outside))
     try:
@@ -57,8 +57,8 @@ def _nodes(proto: Any) -> Iterator[Any]:
 
 
 def _risks(proto: Any, outside: list[str]) -> Iterator[Risk]:
-    own = {each.domain for each in proto.functions}
-    for domain in sorted({node.domain for node in _nodes(proto)} - set(_DOMAINS) - own):
+    own = {_text(each.domain) for each in proto.functions}
+    for domain in sorted({_text(node.domain) for node in _nodes(proto)} - set(_DOMAINS) - own):
         yield Risk(DANGER, f"it needs operators of {domain!r}, a library of native code")
     if any(node.op_type == "EPContext" for node in _nodes(proto)):
         yield Risk(DANGER, "it has a node that loads an engine from elsewhere")
@@ -80,11 +80,16 @@ def _weights(proto: Any) -> Iterator[Stored]:
             item = onnx.helper.tensor_dtype_to_np_dtype(each.data_type).itemsize
         except (KeyError, TypeError, ValueError, AttributeError):
             item = 1
-        yield Stored(each.name, kind, tuple(each.dims), math.prod(each.dims) * item)
+        yield Stored(_text(each.name), kind, tuple(each.dims), math.prod(each.dims) * item)
 
 
 def _location(tensor: Any) -> str:
-    return next((str(each.value) for each in tensor.external_data if each.key == "location"), "?")
+    return next((_text(each.value) for each in tensor.external_data if each.key == "location"), "?")
+
+
+def _text(value: str | bytes) -> str:
+    """Text that is no UTF-8 comes as bytes."""
+    return value if isinstance(value, str) else repr(value)
 
 
 def engine(path: Path) -> Contents:

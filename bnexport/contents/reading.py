@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from bnexport.contents.contents import DANGER, RISK, Contents, Record, Risk, Stored
@@ -64,7 +65,7 @@ def _archive(path: Path, archive: Archive) -> Contents:
         Risk(RISK, f"it holds a record {name!r}, which torch.save does not write")
         for name in hidden
     )
-    return Contents(**{**vars(found), "risks": (*found.risks, *more)})
+    return replace(found, risks=(*found.risks, *more))
 
 
 def _safetensors(path: Path) -> Contents:

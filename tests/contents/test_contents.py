@@ -1,8 +1,10 @@
 """What a file holds, told without loading it: every kind, and thousands of hostile ones."""
 
+import contextlib
 import json
 import sys
 
+import corruption
 import onnx
 import pytest
 import safetensors.torch
@@ -169,3 +171,14 @@ def test_what_is_cut_off_is_refused(size, net, tmp_path):
     (tmp_path / "m.pt").write_bytes(data[:size])
     with pytest.raises(Refused):
         contents_of(tmp_path / "m.pt")
+
+
+def test_corrupted_files_are_told_or_refused(tmp_path):
+    files = corruption.good_files(tmp_path)
+    models = {name: path for name, path in files.items() if not name.endswith(".json")}
+    for seed in (*range(1000), 2806):
+        kind, _, data = corruption.corrupted(seed, models)
+        path = tmp_path / f"harmed.{kind}"
+        path.write_bytes(data)
+        with contextlib.suppress(BnexportError):
+            json.dumps(contents_of(path).to_json())
