@@ -129,7 +129,7 @@ def _torch(subject: Subject, target: str, stem: Path) -> Artifact:
     from bnexport.targets.exported import write_exported
     from bnexport.targets.torchscript import write_torchscript
 
-    if subject.plain is None or subject.program is None:
+    if subject.plain is None:
         raise UsageError(
             f"target {target} needs a PyTorch model",
             "an ONNX file has none",
@@ -137,7 +137,9 @@ def _torch(subject: Subject, target: str, stem: Path) -> Artifact:
         )
     path = stem.with_name(stem.name + SUFFIXES[target])
     if target == "pt2":
-        write_exported(subject.program, path)
+        from bnexport.capture.export import capture_program
+
+        write_exported(capture_program(subject.plain, subject.examples), path)
     else:
         write_torchscript(subject.plain, subject.examples.batch(2), path)
     return Artifact(target, path)

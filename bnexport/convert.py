@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 import onnx_ir as ir
 
-from bnexport.build import Artifact, build, parse_targets
+from bnexport.attempt import Asked, attempt
+from bnexport.build import Artifact, parse_targets
 from bnexport.conversion import Conversion
 from bnexport.delivery import deliver
 from bnexport.destination import destination_of, stem_of
-from bnexport.drift.taps import KEY as TAPS
-from bnexport.drift.taps import Tapped
 from bnexport.errors import UsageError
+from bnexport.roads import check_road
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
 from bnexport.isolation import Isolation, expect, isolating, meet_foreign
@@ -26,19 +26,15 @@ from bnexport.load.onnx_file import names_external_data
 from bnexport.parity.runtimes import check_runtimes
 from bnexport.passes.graphs.simplify import weight_bytes
 from bnexport.passes.modules import undisturbed
-from bnexport.precision import check_precision, default_opset, lower
-from bnexport.precision.mixed import Sample
+from bnexport.precision import check_precision
 from bnexport.publish import Staging
 from bnexport.report.document import (
     Facts,
     Size,
     Source,
 )
-from bnexport.rewrite import rewrite
-from bnexport.subject import subject_of
 from bnexport.targets.tensorrt import EngineOptions
 from bnexport.unchanged import earlier, place_of, request_of
-from bnexport.verify import verify_build
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["convert"]
 
 NAMED = 8
+_RETAKEN = "captured by torch.export: what the fast capture made did not verify"
 TORCH_NOTES = {
     "pt2": "pt2: its BatchNorms are in eval mode and not folded; the ledger is the ONNX graph's",
     "torchscript": "torchscript: folded by torch's own freeze; the ledger is the ONNX graph's",
@@ -80,7 +77,8 @@ def convert(
     runtimes: Sequence[str] = (),
     keep_failed: bool = False,
     fold: bool = True,
-    simplify: bool = True,
+    simplify: bool | None = None,
+    capture: str = "auto",
     drift_taps: bool = False,
     force: bool = False,
     isolation: Isolation | None = None,
@@ -123,7 +121,9 @@ def convert(
             ``ort-cuda`` where it works.
         keep_failed: Whether files that failed the verification are kept under another name.
         fold: Whether BatchNorm is folded.
-        simplify: Whether onnxsim runs.
+        simplify: Whether onnxsim runs; None: on what was read from an ONNX file.
+        capture: How a module becomes a graph: ``fast``, by recording what it calls; ``export``, by torch.export and
+            torch.onnx; ``auto``: by recording, and by export where that is not sure or does not verify.
         drift_taps: Whether the file gets outputs that tell what its BatchNorms see, for `bnexport.TapMonitor`.
         force: Whether to convert and to build again what lies there already.
         isolation: How native work is kept apart: limits of time and memory, or in this process.
@@ -140,6 +140,7 @@ def convert(
     request = request_of(model, locals())
     targets = parse_targets(target)
     check_precision(precision, io_half, targets)
+    check_road(capture)
     if drift_taps and set(targets) & set(TORCH_NOTES):
         why = f"they are outputs of an ONNX file or an engine, not of {', '.join(targets)}"
         raise UsageError("--drift-taps", why, "Attach a DriftMonitor to the module instead")
@@ -152,7 +153,8 @@ def convert(
             return Conversion.of(found, place)
     if output is not None:
         Staging(Path(output))  # looks at the folder, before any work
-    for step in (*(["simplify"] if simplify else []), *(word for word in targets if "trt" in word)):
+    simplified = _is_onnx(model) if simplify is None else simplify
+    for step in (*(["simplify"] if simplified else []), *(word for word in targets if "trt" in word)):
         expect(step)
     with stage(timer, "load"):
         loaded = load(
@@ -167,44 +169,40 @@ def convert(
     if isinstance(loaded.model, ir.Model):
         meet_foreign()
     destination = destination_of(output, loaded.name, loaded.path, targets[0])
+    building = _building(engine or EngineOptions(), batches, sm, tf32)
+    asked = Asked(
+        targets,
+        inputs,
+        Path(inputs_from) if inputs_from is not None else None,
+        batches,
+        opset,
+        precision,
+        io_half,
+        external_data,
+        building,
+        atol,
+        rtol,
+        mixes_batch,
+        served,
+        "full",
+        fold,
+        simplify,
+        drift_taps,
+        force,
+    )
     with Staging(destination) as staging, undisturbed():
         staging.require_space(_room(loaded, targets))
-        real = Path(inputs_from) if inputs_from is not None else None
-        opset = default_opset(opset, precision)
-        subject = subject_of(loaded, inputs, real, opset, timer, drift_taps=drift_taps)
-        before = _size(loaded, subject.graph)
-        with stage(timer, "rewrite"):
-            rewritten = rewrite(
-                subject.graph, subject.batch_norms, fold=fold, simplify=simplify, observe=timer
-            )
-        sample = Sample(subject.reference, subject.examples, subject.outputs)
-        lowered = lower(rewritten.model, precision, sample, io_half=io_half, observe=timer)
-        if isinstance(subject.plain, Tapped):
-            lowered.model.metadata_props[TAPS] = subject.plain.metadata()
         stem = staging.folder / stem_of(destination, targets[0])
-        building = _building(engine or EngineOptions(), batches, sm, tf32)
-        with stage(timer, "build"):
-            built = build(
-                lowered.model, subject, targets, stem, building, external_data, force, timer
-            )
-        with stage(timer, "verify"):
-            parity = verify_build(
-                subject,
-                built,
-                batches,
-                atol=atol,
-                rtol=rtol,
-                tf32=building.tf32,
-                mixes_batch=mixes_batch,
-                runtimes=served,
-                precision=lowered.precision,
-                observe=timer,
-            )
+        made = attempt(loaded, asked, capture, stem, timer)
+        notes = made.subject.notes
+        if capture == "auto" and made.subject.road == "fast" and not made.parity.ok:
+            made = attempt(loaded, asked, "export", stem, timer)
+            notes = (*made.subject.notes, _RETAKEN)
         options = {
             "batch": batches,
             "precision": precision,
             "io_half": io_half,
-            "opset": rewritten.model.opset_imports.get(""),
+            "opset": made.lowered.model.opset_imports.get(""),
             "external_data": external_data,
             "sm": building.sm,
             "tf32": building.tf32,
@@ -215,24 +213,25 @@ def convert(
             "runtimes": served,
             "fold": fold,
             "simplify": simplify,
+            "capture": made.subject.road or None,
             "drift_taps": drift_taps,
         }
         facts = Facts(
             source=Source.of(loaded),
-            examples=subject.examples,
+            examples=made.subject.examples,
             targets=targets,
             options=options,
-            ledger=rewritten.ledger,
-            parity=parity,
-            before=before,
-            after=_after(built, lowered.model),
-            precision=lowered.precision,
+            ledger=made.rewritten.ledger,
+            parity=made.parity,
+            before=made.before,
+            after=_after(made.built, made.lowered.model),
+            precision=made.lowered.precision,
             request=None if _is_split(loaded) else request,
-            passes=rewritten.passes,
-            notes=(*subject.notes, *_build_notes(built)),
+            passes=made.rewritten.passes,
+            notes=(*notes, *_build_notes(made.built)),
             seconds=timer.seconds,
         )
-        return deliver(staging, destination, built, facts, keep_failed, timer)
+        return deliver(staging, destination, made.built, facts, keep_failed, timer)
 
 
 def _batches(batch: Sequence[int] | int) -> tuple[int, ...]:
@@ -276,6 +275,10 @@ def _profile(batches: Sequence[int]) -> tuple[int, int, int]:
     return 1, ordered[len(ordered) // 2], ordered[-1]
 
 
+def _is_onnx(model: object) -> bool:
+    return isinstance(model, str | os.PathLike) and Path(model).suffix == ".onnx"
+
+
 def _is_split(loaded: Loaded) -> bool:
     """Whether the model is more than the one file."""
     if loaded.path is None or loaded.format != "onnx":
@@ -290,11 +293,6 @@ def _room(loaded: Loaded, targets: Sequence[str]) -> int:
     else:
         weights = sum(each.nbytes for each in loaded.model.parameters())
     return weights * len(targets) // 2  # it may be in half precision
-
-
-def _size(loaded: Loaded, graph: ir.Model) -> Size:
-    bytes_ = loaded.path.stat().st_size if loaded.path else weight_bytes(graph)
-    return Size(bytes_, graph.graph.num_nodes())
 
 
 def _after(built: Sequence[Artifact], graph: ir.Model) -> Size:

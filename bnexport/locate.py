@@ -72,7 +72,11 @@ def located_by_module(parity: Parity, file: Path, meant: Intended) -> Parity:
     """As `located_by_graph`, of a file that was made of a module."""
 
     def search(judged: GraphSide, opset: int | None, inputs: Arrays) -> Found:
-        graph = capture(meant.plain, meant.examples, opset).model
+        found = by("auto", judged, opset, inputs)  # a file has the names of the road it went
+        return by("export", judged, opset, inputs) if found == _OTHER_NAMES else found
+
+    def by(road: str, judged: GraphSide, opset: int | None, inputs: Arrays) -> Found:
+        graph = capture(meant.plain, meant.examples, opset, road=road).model
         names = _names(meant.examples)
         plain = GraphSide(ir.to_proto(graph), inputs=names)
         folded = GraphSide(ir.to_proto(rewrite(graph, meant.batch_norms).model), inputs=names)

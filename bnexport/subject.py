@@ -43,7 +43,7 @@ class Subject:
         outputs: The names of the outputs, in order.
         batch_norms: Those of the module, for the ledger.
         plain: The prepared module; None for an ONNX file.
-        program: What the graph was translated from; None for an ONNX file.
+        road: How the graph was captured: ``fast`` or ``export``; empty for an ONNX file.
         notes: Sentences for the summary.
     """
 
@@ -53,7 +53,7 @@ class Subject:
     outputs: tuple[str, ...]
     batch_norms: tuple[BatchNormFacts, ...] = ()
     plain: Plain | None = None
-    program: torch.export.ExportedProgram | None = None
+    road: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -97,10 +97,13 @@ def subject_of(
     observe: Observer,
     *,
     drift_taps: bool = False,
+    road: str = "auto",
+    batches: Sequence[int] = (1, 2),
 ) -> Subject:
     """Prepare, examine and capture what was loaded.
 
-    ``drift_taps`` adds outputs that tell what the BatchNorms see (`bnexport.drift.taps`).
+    ``drift_taps`` adds outputs that tell what the BatchNorms see (`bnexport.drift.taps`). ``road`` and ``batches``
+    are those of `bnexport.capture.capture`.
 
     Raises:
         Refused: The module cannot be exported truthfully.
@@ -117,7 +120,8 @@ def subject_of(
         return _of_graph(loaded, loaded.model, specs, inputs_from)
     meant = intended(loaded, loaded.model, specs, inputs_from, observe, drift_taps=drift_taps)
     with stage(observe, "capture"):
-        captured = capture(meant.plain, meant.examples, opset)
+        captured = capture(meant.plain, meant.examples, opset, road=road, batches=batches)
+    notes = (*meant.notes, captured.note) if captured.note else meant.notes
     return Subject(
         captured.model,
         meant.examples,
@@ -125,8 +129,8 @@ def subject_of(
         meant.plain.outputs,
         meant.batch_norms,
         meant.plain,
-        captured.program,
-        meant.notes,
+        captured.road,
+        notes,
     )
 
 

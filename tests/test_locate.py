@@ -32,8 +32,8 @@ def mistranslating(monkeypatch):
     """An exporter that writes one weight wrongly; says which layer's."""
     layer = "stages.1.conv1"
 
-    def capture(*arguments):
-        captured = bnexport.capture.capture(*arguments)
+    def capture(*arguments, **options):
+        captured = bnexport.capture.capture(*arguments, **options)
         weight = captured.model.graph.initializers[f"{layer}.weight"]
         weight.const_value = ir.tensor(np.roll(weight.const_value.numpy(), 1, axis=3))
         return captured

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bnexport.roads import ROADS
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
@@ -70,7 +71,18 @@ __all__ = ["convert_command"]
 )
 @engine_options
 @click.option("--no-fold", is_flag=True, help="Leave every BatchNorm where it is.")
-@click.option("--no-simplify", is_flag=True, help="Leave out onnxsim.")
+@click.option(
+    "--simplify/--no-simplify",
+    default=None,
+    help="Run onnxsim over the graph.  [default: if it was read from an ONNX file]",
+)
+@click.option(
+    "--capture",
+    type=click.Choice(ROADS),
+    default="auto",
+    show_default=True,
+    help="How a module becomes a graph: by recording what it calls, or by torch.export.",
+)
 @click.option(
     "--drift-taps",
     is_flag=True,
@@ -93,7 +105,6 @@ def convert_command(
     model: str | None,
     target: tuple[str, ...],
     no_fold: bool,
-    no_simplify: bool,
     ledger: bool,
     print_passes: bool,
     report: tuple[Wanted, ...],
@@ -113,7 +124,6 @@ def convert_command(
         "model": model,
         "target": target or ("onnx",),
         "fold": not no_fold,
-        "simplify": not no_simplify,
         "engine": engine_of(options),
         "isolation": isolation_of(options),
         **options,

@@ -1,4 +1,4 @@
-"""Capture: a prepared module to an ONNX graph, unoptimised, with the batch axis free from 1."""
+"""The slow road: torch.export and torch.onnx, unoptimised, with the batch axis free from 1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import onnx_ir as ir
 import torch
@@ -18,28 +17,19 @@ from bnexport.inputs import Examples
 from bnexport.passes.graphs.naming import adopt_names
 from bnexport.signature import Plain
 
-__all__ = ["DEFAULT_OPSET", "Captured", "capture", "capture_program"]
+__all__ = ["capture_program", "export"]
 
-DEFAULT_OPSET = 20  # the first with Gelu, which runtimes run faster than what 18 has in its place
 _FREE_BATCH = "Write shapes with x.shape[0] or -1, no loop over samples, and export a .pt2 with a dynamic batch."
 EXAMPLE_BATCH = 2  # torch.export specialises on 0 and 1; from 2 it leaves the axis free
 
 
-@dataclass(frozen=True)
-class Captured:
-    """The graph, and the exported program that it was translated from."""
-
-    model: ir.Model
-    program: torch.export.ExportedProgram
-
-
-def capture(plain: Plain, examples: Examples, opset: int | None = None) -> Captured:
+def export(plain: Plain, examples: Examples, opset: int) -> ir.Model:
     """Export ``plain`` to ONNX; no folding is done here.
 
     Args:
         plain: In eval mode; it has been called, so that its outputs have names.
         examples: Where the example batch comes from.
-        opset: The ONNX opset; None: `DEFAULT_OPSET`.
+        opset: The ONNX opset.
 
     Raises:
         ExportError: torch cannot capture the module, an operator has no ONNX translation, or the
@@ -55,7 +45,7 @@ def capture(plain: Plain, examples: Examples, opset: int | None = None) -> Captu
                 dynamo=True,
                 optimize=False,
                 verbose=False,
-                opset_version=opset or DEFAULT_OPSET,
+                opset_version=opset,
                 input_names=list(plain.inputs),
                 output_names=list(plain.outputs),
             )
@@ -67,7 +57,7 @@ def capture(plain: Plain, examples: Examples, opset: int | None = None) -> Captu
     adopt_names(onnx_program.model, prefix="model")
     _check_batch_axis(onnx_program.model, examples)
     _check_outputs(onnx_program.model, plain, examples)
-    return Captured(onnx_program.model, program)
+    return onnx_program.model
 
 
 def capture_program(plain: Plain, examples: Examples) -> torch.export.ExportedProgram:

@@ -1,0 +1,94 @@
+"""Capture: a prepared module to an ONNX graph, with the batch axis free from 1.
+
+There are two roads. The fast one runs the module at two batch sizes and writes down what it calls; where it is not
+sure, the slow one takes over, by way of torch.export and torch.onnx. Verification judges both alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+import torch
+
+from bnexport.capture.opset import DEFAULT_OPSET
+from bnexport.errors import ExportError
+from bnexport.inputs import Examples
+from bnexport.signature import Plain
+
+if TYPE_CHECKING:
+    from bnexport.capture.tape import Recorded
+
+__all__ = ["DEFAULT_OPSET", "Captured", "capture"]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The graph, and how it was come by.
+
+    Attributes:
+        model: The graph.
+        road: ``fast`` or ``export``.
+        note: Why the fast road was not taken, in a sentence; empty where it was, or was not asked for.
+        outputs: What the module gave on the way, by batch size.
+    """
+
+    model: ir.Model
+    road: str
+    note: str = ""
+    outputs: Mapping[int, tuple[torch.Tensor, ...]] = field(default_factory=dict)
+
+
+def capture(
+    plain: Plain,
+    examples: Examples,
+    opset: int | None = None,
+    *,
+    road: str = "export",
+    batches: Sequence[int] = (1, 2),
+) -> Captured:
+    """Write ``plain`` in ONNX; no folding is done here.
+
+    Args:
+        plain: In eval mode; it has been called, so that its outputs have names.
+        examples: Where the example batches come from.
+        opset: The ONNX opset; None: `DEFAULT_OPSET`.
+        road: ``fast``, ``export``, or ``auto``: the fast one where it can be sure.
+        batches: Two batch sizes, for the fast road.
+
+    Raises:
+        ExportError: torch cannot capture the module, an operator has no ONNX translation, or the batch axis came out
+            fixed; or the fast road alone was asked for and is not sure.
+    """
+    opset = opset or DEFAULT_OPSET
+    note = ""
+    if road != "export":
+        found = _recorded(plain, examples, opset, batches)
+        if not isinstance(found, str):
+            return Captured(found.model, "fast", outputs=found.outputs)
+        if road == "fast":
+            remedy = "Leave out --capture fast: torch.export may know it"
+            raise ExportError("the fast capture is not sure of the model", found, remedy)
+        note = f"captured by torch.export: {found}"
+    from bnexport.capture.export import export
+
+    return Captured(export(plain, examples, opset), "export", note)
+
+
+def _recorded(
+    plain: Plain, examples: Examples, opset: int, batches: Sequence[int]
+) -> Recorded | str:
+    """The graph; or why the fast road is not sure of it."""
+    from bnexport.capture.tape import Unsure, capture_tape
+
+    samples = {n: examples.batch(n) for n in batches}
+    try:
+        return capture_tape(plain, samples, opset)
+    except Unsure as doubt:
+        return str(doubt)
+    except Exception as error:
+        # The module's own code may fail in any way when it is watched; torch.export says it better.
+        why = str(error).strip().partition("\n")[0]
+        return f"the module fails while it is recorded ({type(error).__name__}: {why})"

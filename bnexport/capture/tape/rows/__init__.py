@@ -1,0 +1,34 @@
+"""The table: how each function that convolutional networks call is written in ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bnexport.capture.tape.emitter import Row
+from bnexport.capture.tape.rows import (
+    activation,
+    arithmetic,
+    create,
+    linear,
+    norm,
+    pooling,
+    recurrent,
+    reduce,
+    resize,
+    views,
+)
+
+__all__ = ["TABLE"]
+
+TABLE: Mapping[str, Row] = {
+    **linear.ROWS,
+    **norm.ROWS,
+    **activation.ROWS,
+    **arithmetic.ROWS,
+    **views.ROWS,
+    **pooling.ROWS,
+    **reduce.ROWS,
+    **create.ROWS,
+    **resize.ROWS,
+    **recurrent.ROWS,
+}

@@ -1,0 +1,122 @@
+"""A tape to an ONNX graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import torch
+
+from bnexport.capture.tape.emitter import Emitter
+from bnexport.capture.tape.recorder import Call, Ref, Tape, record, refs_in
+from bnexport.capture.tape.rows import TABLE
+from bnexport.capture.tape.sizes import Unsure
+from bnexport.signature import Plain
+
+__all__ = ["Recorded", "capture_tape"]
+
+_OLDEST, _NEWEST = 18, 25  # opsets whose operators the table is written for
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A graph, and what the module gave while it was recorded.
+
+    Attributes:
+        model: The graph.
+        outputs: By batch size.
+    """
+
+    model: ir.Model
+    outputs: Mapping[int, tuple[torch.Tensor, ...]]
+
+
+def capture_tape(
+    plain: Plain, samples: Mapping[int, Sequence[torch.Tensor]], opset: int
+) -> Recorded:
+    """Record ``plain`` at two batch sizes and write what it did in ONNX.
+
+    Args:
+        plain: In eval mode.
+        samples: The inputs at each of two batch sizes.
+        opset: The ONNX opset.
+
+    Raises:
+        Unsure: It cannot be told what the module does at other batch sizes or on other values, or it calls what has
+            no translation.
+    """
+    if not _OLDEST <= opset <= _NEWEST:
+        raise Unsure(f"opset {opset} is not one that it is written for")
+    (first, few), (second, many) = sorted(samples.items())
+    witness = record(plain, few, first, TABLE)
+    try:
+        tape = record(plain, many, second, TABLE, witness)
+    except Unsure:
+        # What a module keeps from its first call on, a grid say, is a constant from the second on.
+        witness = record(plain, few, first, TABLE)
+        tape = record(plain, many, second, TABLE, witness)
+    outputs = {first: witness.results, second: tape.results}
+    return Recorded(translate(tape, plain.inputs, plain.outputs, opset), outputs)
+
+
+def translate(
+    tape: Tape, input_names: Sequence[str], output_names: Sequence[str], opset: int
+) -> ir.Model:
+    """The graph of a tape; calls that no output needs are left out.
+
+    Raises:
+        Unsure: A call has no translation.
+    """
+    emitter = Emitter(tape, opset, input_names)
+    for call in _needed(tape):
+        row = TABLE.get(call.name)
+        if row is None:
+            raise Unsure(f"{call.name} has no translation")
+        emitter.translate(call, row)
+    _put_out(emitter, tape.outputs, output_names)
+    return ir.Model(emitter.graph, ir_version=10)
+
+
+def _needed(tape: Tape) -> list[Call]:
+    wanted = {ref.number for ref in tape.outputs}
+    kept = []
+    for call in reversed(tape.calls):
+        if call.outputs[0].number in tape.constants:
+            continue
+        if any(ref.number in wanted for ref in call.outputs):
+            wanted |= {ref.number for ref in refs_in((call.args, call.kwargs))}
+            kept.append(call)
+    return kept[::-1]
+
+
+def _put_out(emitter: Emitter, refs: Sequence[Ref], names: Sequence[str]) -> None:
+    """Give every output a value of its own, under its name."""
+    taken: set[int] = set()
+    renamed = []
+    for ref, name in zip(refs, names, strict=True):
+        value = emitter.value(ref)
+        if value.is_graph_input() or value.is_initializer() or id(value) in taken:
+            copied = emitter.op("Identity", [value])
+            copied.shape, copied.type = value.shape, value.type
+            value = copied
+        taken.add(id(value))
+        renamed.append((value, name))
+        emitter.graph.outputs.append(value)
+    used = {value.name for value in emitter.graph.initializers.values()}
+    for node in emitter.graph:
+        used |= {value.name for value in node.outputs}
+    for value, name in renamed:
+        _free(emitter, name, value)
+        value.name = name
+
+
+def _free(emitter: Emitter, name: str, owner: ir.Value) -> None:
+    """Take ``name`` from any other value that happens to bear it."""
+    initializer = emitter.graph.initializers.get(name)
+    if initializer is not None:
+        initializer.name = emitter.fresh(name)
+    for node in emitter.graph:
+        for value in node.outputs:
+            if value.name == name and value is not owner:
+                value.name = emitter.fresh(name)
