@@ -10,7 +10,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 import torch
 
-from bnexport.capture import capture
+from bnexport.capture import Captured, capture, recorded
 from bnexport.drift.taps import Tapped
 from bnexport.errors import UsageError
 from bnexport.events import Observer, stage
@@ -118,9 +118,22 @@ def subject_of(
             why = "its BatchNorms are operators, and may be folded"
             raise UsageError("--drift-taps of an ONNX file", why, "Give the PyTorch model")
         return _of_graph(loaded, loaded.model, specs, inputs_from)
-    meant = intended(loaded, loaded.model, specs, inputs_from, observe, drift_taps=drift_taps)
-    with stage(observe, "capture"):
-        captured = capture(meant.plain, meant.examples, opset, road=road, batches=batches)
+    fast = road != "export"
+    meant = intended(
+        loaded, loaded.model, specs, inputs_from, observe, drift_taps=drift_taps, run=not fast
+    )
+    captured: Captured | None = None
+    note = ""
+    if fast:
+        with stage(observe, "capture"):
+            found = recorded(meant.plain, meant.examples, opset, batches, alone=road == "fast")
+        captured, note = (None, found) if isinstance(found, str) else (found, "")
+        if captured is None:
+            with stage(observe, "examine"):
+                look(meant.plain, meant.examples)
+    if captured is None:
+        with stage(observe, "capture"):
+            captured = replace(capture(meant.plain, meant.examples, opset), note=note)
     notes = (*meant.notes, captured.note) if captured.note else meant.notes
     return Subject(
         captured.model,
@@ -142,8 +155,11 @@ def intended(
     observe: Observer,
     *,
     drift_taps: bool = False,
+    run: bool = True,
 ) -> Intended:
     """The module as it is meant to run, examined.
+
+    ``run``: whether forward passes are watched, too, as `look` does; a recording sees the same.
 
     Raises:
         Refused: The module cannot be exported truthfully.
@@ -157,12 +173,24 @@ def intended(
         prepared = prepare(module, examples, just_built=loaded.format in BUILT)
     kind = Tapped if drift_taps else Plain
     plain = kind(prepared.module, [spec.name for spec in examples.specs]).eval()
-    sample = examples.batch(2)
     with stage(observe, "examine"):
-        examine(prepared.module, sample, plain.inputs)
-        with torch.no_grad():
-            plain(*sample)
+        examine(prepared.module)
+        if run:
+            look(plain, examples)
     return Intended(plain, examples, batch_norms(prepared.module), prepared.notes)
+
+
+def look(plain: Plain, examples: Examples) -> None:
+    """Watch forward passes of the module, and learn what its outputs are called.
+
+    Raises:
+        Refused: They take statistics over the batch, or draw random numbers.
+        UsageError: They fail on these inputs.
+    """
+    sample = examples.batch(2)
+    examine(plain.model, sample, plain.inputs)
+    with torch.no_grad():
+        plain(*sample)
 
 
 def _of_graph(

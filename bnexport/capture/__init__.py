@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import torch
@@ -18,10 +17,7 @@ from bnexport.errors import ExportError
 from bnexport.inputs import Examples
 from bnexport.signature import Plain
 
-if TYPE_CHECKING:
-    from bnexport.capture.tape import Recorded
-
-__all__ = ["DEFAULT_OPSET", "Captured", "capture"]
+__all__ = ["DEFAULT_OPSET", "Captured", "capture", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -62,33 +58,50 @@ def capture(
         ExportError: torch cannot capture the module, an operator has no ONNX translation, or the batch axis came out
             fixed; or the fast road alone was asked for and is not sure.
     """
-    opset = opset or DEFAULT_OPSET
     note = ""
     if road != "export":
-        found = _recorded(plain, examples, opset, batches)
-        if not isinstance(found, str):
-            return Captured(found.model, "fast", outputs=found.outputs)
-        if road == "fast":
-            remedy = "Leave out --capture fast: torch.export may know it"
-            raise ExportError("the fast capture is not sure of the model", found, remedy)
-        note = f"captured by torch.export: {found}"
+        found = recorded(plain, examples, opset, batches, alone=road == "fast")
+        if isinstance(found, Captured):
+            return found
+        note = found
     from bnexport.capture.export import export
 
-    return Captured(export(plain, examples, opset), "export", note)
+    return Captured(export(plain, examples, opset or DEFAULT_OPSET), "export", note)
 
 
-def _recorded(
-    plain: Plain, examples: Examples, opset: int, batches: Sequence[int]
-) -> Recorded | str:
-    """The graph; or why the fast road is not sure of it."""
+def recorded(
+    plain: Plain,
+    examples: Examples,
+    opset: int | None = None,
+    batches: Sequence[int] = (1, 2),
+    *,
+    alone: bool = False,
+) -> Captured | str:
+    """The fast road; or a sentence that says why it is not sure of the module.
+
+    Args:
+        plain: In eval mode.
+        examples: Where the example batches come from.
+        opset: As in `capture`.
+        batches: Two batch sizes.
+        alone: Whether there is no other road.
+
+    Raises:
+        ExportError: It is not sure, and there is no other road.
+    """
     from bnexport.capture.tape import Unsure, capture_tape
 
     samples = {n: examples.batch(n) for n in batches}
     try:
-        return capture_tape(plain, samples, opset)
+        made = capture_tape(plain, samples, opset or DEFAULT_OPSET)
+        return Captured(made.model, "fast", outputs=made.outputs)
     except Unsure as doubt:
-        return str(doubt)
+        why = str(doubt)
     except Exception as error:
         # The module's own code may fail in any way when it is watched; torch.export says it better.
-        why = str(error).strip().partition("\n")[0]
-        return f"the module fails while it is recorded ({type(error).__name__}: {why})"
+        first = str(error).strip().partition("\n")[0]
+        why = f"the module fails while it is recorded ({type(error).__name__}: {first})"
+    if alone:
+        remedy = "Leave out --capture fast: torch.export may know it"
+        raise ExportError("the fast capture is not sure of the model", why, remedy)
+    return f"captured by torch.export: {why}"

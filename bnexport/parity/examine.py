@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from bnexport.parity import invariance
-from bnexport.parity.arrays import Arrays
+from bnexport.parity.arrays import Array, Arrays
 from bnexport.parity.batch_axis import Mixing
 from bnexport.parity.extremes import LARGE, Extreme
 from bnexport.parity.invariance import Pair
@@ -18,8 +18,10 @@ from bnexport.parity.judge import Subject, Tolerances, failed, judge
 from bnexport.parity.origin import Traceable, finite
 from bnexport.parity.reference import Reference
 from bnexport.parity.result import Check
+from bnexport.parity.rounding import Rounding
 from bnexport.parity.runner import Fixed, RunFailed, Runner, label
 from bnexport.parity.trial import Trial
+from bnexport.parity.yardstick import roundoff
 
 __all__ = ["Examiner"]
 
@@ -48,11 +50,13 @@ class Examiner:
     ) -> None:
         self._trial, self._tolerances = trial, tolerances
         self._check_invariance = check_invariance
+        self._alone: tuple[Arrays, Arrays] | None = None  # a batch of one, and what came of it
 
     def runtime(self, runner: Runner) -> list[Check]:
         """Every check of one runtime; one that cannot open or run the model fails."""
         batches = self._batches(runner)
         checks: list[Check] = []
+        self._alone = None
         try:
             with runner:
                 for n in batches:
@@ -78,14 +82,16 @@ class Examiner:
         """
         checks: list[Check] = []
         runner, trial = reference.own, self._trial
+        self._alone = None
         with runner:
-            checks += self._repeat(runner)
+            checks += self._repeat(runner, reference.rounding is runner)
             for n in trial.batches:
                 outputs = (
                     trial.rounded[n]
                     if reference.rounding is runner
                     else runner.run(trial.inputs[n])
                 )
+                self._keep_alone(n, outputs)
                 agreement = [self._forgive(check) for check in self._agreement(runner, n, outputs)]
                 if runner is not reference.runner:
                     checks += agreement
@@ -114,6 +120,7 @@ class Examiner:
         checks: list[Check] = []
         try:
             outputs = runner.run(self._trial.inputs[n])
+            self._keep_alone(n, outputs)
             checks = self._agreement(runner, n, outputs)
             return checks + self._invariance(runner, n, outputs, checks)
         except RunFailed as failure:
@@ -133,28 +140,57 @@ class Examiner:
             return
         if len(outputs) != len(self._trial.names):
             return  # which was told of the usual inputs
-        yardsticks = extreme.rounding.of(runner.precision)
-        pairs = zip(self._trial.names, outputs, extreme.truth, yardsticks, strict=True)
-        for name, output, truth, yardstick in pairs:
-            if yardstick.vague and is_measured(judge(subject, output, truth, yardstick)):
-                continue  # of a tie, say, which rounding decides
-            yield judge(replace(subject, output=name), output, truth, yardstick)
+        for i, (name, output) in enumerate(zip(self._trial.names, outputs, strict=True)):
+            subject = replace(subject, output=name)
+            near = extreme.near(i) if _is_fine(runner, extreme.reference) else None
+            if near is not None and extreme.own is not None:
+                check = judge(subject, output, extreme.own[i], near)
+                if check.passed:
+                    yield check
+                    continue
+            check = self._judged(subject, output, extreme.truth[i], i, extreme.rounding)
+            if not check.passed and is_measured(check):
+                if extreme.rounding.of(runner.precision)[i].vague:
+                    continue  # of a tie, say, which rounding decides
+            yield check
 
     def _agreement(self, runner: Runner, n: int, outputs: Arrays) -> list[Check]:
         names, truth = self._trial.names, self._trial.truth[n]
         if len(outputs) != len(names):
             detail = f"{len(outputs)} outputs, the reference has {len(names)} ({', '.join(names)})"
             return [failed(_subject(runner, n, "agreement", _EVERY), detail)]
-        yardsticks = self._trial.rounding.of(runner.precision)
         checks = []
         for i, name in enumerate(names):
             subject = _subject(runner, n, "agreement", name)
             expected = self._trial.dtypes[i]
-            check = judge(subject, outputs[i], truth[i], yardsticks[i], self._tolerances)
+            check = self._judged(subject, outputs[i], truth[i], i)
             if outputs[i].dtype != expected and not _allowed_width(runner, outputs[i].dtype):
                 check = failed(subject, f"dtype {outputs[i].dtype} against {expected}")
             checks.append(check)
         return self._traced(runner, n, outputs, checks)
+
+    def _judged(
+        self,
+        subject: Subject,
+        a: Array,
+        b: Array,
+        output: int,
+        rounding: Rounding | None = None,
+        *,
+        given: bool = True,
+    ) -> Check:
+        """By the shortest yardstick first: what passes by it needs no longer one, and no runs to measure that.
+
+        ``given``: whether tolerances that were given take the yardstick's place.
+        """
+        rounding = rounding or self._trial.rounding
+        tolerances = self._tolerances if given else None
+        shortest = rounding.least(subject.precision)
+        if shortest is not None:
+            check = judge(subject, a, b, shortest[output], tolerances)
+            if check.passed or tolerances is not None:
+                return check
+        return judge(subject, a, b, rounding.of(subject.precision)[output], tolerances)
 
     def _traced(self, runner: Runner, n: int, outputs: Arrays, checks: list[Check]) -> list[Check]:
         """Add to each failure over a number that is not finite where that number starts."""
@@ -183,13 +219,16 @@ class Examiner:
         )
         return replace(check, passed=True, detail=detail) if is_measured(check) else check
 
-    def _repeat(self, runner: Runner) -> Iterator[Check]:
+    def _repeat(self, runner: Runner, known: bool) -> Iterator[Check]:
         """Two runs of the same input: to rounding, since sums may be ordered by how memory lies."""
         n, trial = self._trial.batches[0], self._trial
-        first, second = (runner.run(trial.inputs[n]) for _ in range(2))
-        yardsticks = trial.rounding.of(runner.precision)
-        for name, a, b, yardstick in zip(trial.names, first, second, yardsticks, strict=True):
+        first = trial.rounded[n] if known else runner.run(trial.inputs[n])
+        second = runner.run(trial.inputs[n])
+        for i, (name, a, b) in enumerate(zip(trial.names, first, second, strict=True)):
+            if np.array_equal(a, b):
+                continue
             subject = _subject(runner, n, "agreement", name)
+            yardstick = trial.rounding.of(runner.precision)[i]
             check = judge(subject, b, a, yardstick.capped(_REPEATS_WITHIN))
             # What is not finite fails on its own account.
             if not check.passed and (is_measured(check) or a.shape != b.shape):
@@ -209,7 +248,7 @@ class Examiner:
         trial = self._trial
         inputs, specs = trial.inputs[n], trial.specs
         samples = invariance.samples_alone(n)
-        singles = [runner.run(invariance.pick(inputs, specs, sample)) for sample in samples]
+        singles = [self._single(runner, invariance.pick(inputs, specs, s)) for s in samples]
         for pair in invariance.alone(together, singles, samples, n):
             yield "alone", pair
         axes = [
@@ -223,18 +262,28 @@ class Examiner:
         for pair in invariance.moved(after, together, axes, n):
             yield "moved", pair
 
+    def _keep_alone(self, n: int, outputs: Arrays) -> None:
+        if n == 1:
+            self._alone = self._trial.inputs[n], outputs
+
+    def _single(self, runner: Runner, inputs: Arrays) -> Arrays:
+        """What the runner makes of one sample; the batch of one that was run is the first of the others."""
+        if self._alone is not None and all(map(np.array_equal, inputs, self._alone[0])):
+            return self._alone[1]
+        return runner.run(inputs)
+
     def _moved(self, runner: Runner, n: int, kind: str, pair: Pair) -> Check:
         subject = _subject(runner, n, kind, self._trial.names[pair.output])
         if pair.fault:
             return failed(subject, pair.fault)
         if pair.obstacle:
             return _not_compared(subject, pair.obstacle)
-        yardstick = self._trial.rounding.of(runner.precision)[pair.output]
-        check = judge(subject, pair.a, pair.b, yardstick)
+        check = self._judged(subject, pair.a, pair.b, pair.output, given=False)
         if not is_measured(check):
             return check
         if not check.passed and self._tolerances is not None:
             # Tolerances below a runtime's own rounding say nothing of the batch; those above it do.
+            yardstick = self._trial.rounding.of(runner.precision)[pair.output]
             check = judge(subject, pair.a, pair.b, yardstick, self._tolerances)
         detail = "" if check.passed else _sentence(kind, n, pair, check)
         return replace(check, worst=pair.place(check.worst), detail=detail)
@@ -267,6 +316,11 @@ def _origin(runner: Traceable, inputs: Arrays) -> str:
         return runner.origin(inputs)
     except RunFailed:
         return ""
+
+
+def _is_fine(runner: Runner, reference: Reference) -> bool:
+    """Whether the runtime rounds no more coarsely than the model."""
+    return roundoff(runner.precision) <= roundoff(reference.rounding.precision)
 
 
 def is_measured(check: Check) -> bool:

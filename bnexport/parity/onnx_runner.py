@@ -329,7 +329,11 @@ def _read(source: str | bytes, *, weights: bool) -> onnx.ModelProto:
 
 def precision_of(source: str | bytes) -> str:
     """The narrowest type that a tenth of the weights have: a stray one does not make the others coarse."""
-    graph = _read(source, weights=False).graph
+    return weighed(_read(source, weights=False).graph)
+
+
+def weighed(graph: onnx.GraphProto) -> str:
+    """As `precision_of`, of a graph."""
     used = {name for node in graph.node for name in node.input}
     counts = Counter[int]()
     for tensor in graph.initializer:

@@ -57,6 +57,14 @@ class Parts:
         allowed = luck * np.maximum(self.noise, floor * self.level)
         return Slices(self.axis, np.where(known, allowed, np.inf))
 
+    def least(self, floor: float, more: int) -> Slices:
+        """Yardsticks that are no longer than `slices` gives after further runs, of ``more`` numbers in all."""
+        known = self.level > 0
+        rounded = self.rounded + more // max(1, len(self.rounded))
+        luck = ROUNDED / np.clip(rounded, 1, ROUNDED)
+        allowed = luck * np.maximum(self.noise, floor * self.level)
+        return Slices(self.axis, np.where(known, allowed, np.inf))
+
     @staticmethod
     def of(array: Array) -> list[Parts]:
         """For the axes of an output that may be channels."""

@@ -68,6 +68,7 @@ def reference_for(module: Plain, inputs: Sequence[torch.Tensor | Array]) -> Refe
     try:
         with wide:
             outputs = wide.run(arrays)
+        wide.know(arrays, outputs)
     except RunFailed as failure:
         with own:
             own.run(arrays)

@@ -19,7 +19,7 @@ from bnexport.parity.yardstick import (
     usual_floor,
 )
 
-__all__ = ["Coarsened", "Rounding"]
+__all__ = ["Coarsened", "Rounding", "channel"]
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ class Rounding:
 
     Attributes:
         plain: What the model's own arithmetic makes of each batch.
-        finite: Whether it made numbers of them, moved or not.
+        finite: Whether it made numbers of them.
         inputs: The last batch.
 
     Raises:
@@ -67,17 +67,38 @@ class Rounding:
         self.inputs = inputs[-1]
         self._usual = edge_of
         floor = alike_floor if edge_of else usual_floor
-        self._floor = floor(max(map(_channel, inputs[-1]), default=1))
+        self._floor = floor(channel(inputs[-1]))
         self.plain = tuple(truth)
+        self._tallies = [Tally() for _ in truth[-1]]
         with reference.rounding as own:
+            # The truth held against itself would only thin out the rounding.
             if own is not reference.runner:
                 self.plain = tuple(own.run(arrays) for arrays in inputs)
-            # The truth held against itself would only thin out the rounding.
-            plain = () if own is reference.runner else self.plain
-            tallies = self._tallied(own, plain, None)
-        self.finite = not any(tally.lost for tally in tallies)
-        self._own = self._yardsticks(tallies, own.precision, self._floor)
+                for outputs, right in zip(self.plain, truth, strict=True):
+                    _count(self._tallies, outputs, right)
+            self._precision = own.precision
+        self.finite = not any(tally.lost for tally in self._tallies)
+        self._shortest = self._levelled(
+            (
+                tally.least(right, nudges, self._precision, self._floor)
+                for tally, right in zip(self._tallies, truth[-1], strict=True)
+            ),
+            None if edge_of is None else edge_of._shortest,
+        )
+        self._own: tuple[Yardstick, ...] | None = None
         self._found: dict[str, tuple[Yardstick, ...]] = {}
+
+    def least(self, precision: str) -> tuple[Yardstick, ...] | None:
+        """Yardsticks that are no longer than `of` gives, known before any further run.
+
+        What passes by them passes. None where there are none for this arithmetic.
+        """
+        finer = roundoff(precision) <= roundoff(self._reference.rounding.precision)
+        return self._shortest if finer and self.finite else None
+
+    def level(self, index: int) -> Yardstick:
+        """The yardstick of an output that tells how large it is, whatever its rounding."""
+        return self._shortest[index]
 
     def of(self, precision: str) -> tuple[Yardstick, ...]:
         """The yardsticks, one an output, of a runtime with this arithmetic.
@@ -86,7 +107,7 @@ class Rounding:
         returned, whose limits follow the unit roundoff.
         """
         if roundoff(precision) <= roundoff(self._reference.rounding.precision):
-            return self._own
+            return self._pooled()
         if precision not in self._found:
             self._found[precision] = self._measured(precision)
         return self._found[precision]
@@ -95,36 +116,46 @@ class Rounding:
         own = self._reference.rounding
         runner = own.coarser(precision) if isinstance(own, Coarsened) else None
         if runner is None:
-            return self._own
+            return self._pooled()
         try:
             with runner:
-                plain = map(runner.run, self._inputs)
-                tallies = self._tallied(runner, plain, roundoff(precision))
+                tallies = [Tally() for _ in self._truth[-1]]
+                for arrays, right in zip(self._inputs, self._truth, strict=True):
+                    _count(tallies, runner.run(arrays), right)
+                self._nudge(runner, tallies, roundoff(precision))
         except RunFailed:
-            return self._own
+            return self._pooled()
         # What overflowed measures nothing: numbers are judged by numbers.
         found = self._yardsticks(tallies, precision, max(self._floor, least_floor(precision)))
         return tuple(
             fine if tally.lost else coarse
-            for tally, coarse, fine in zip(tallies, found, self._own, strict=True)
+            for tally, coarse, fine in zip(tallies, found, self._pooled(), strict=True)
         )
+
+    def _pooled(self) -> tuple[Yardstick, ...]:
+        """The model's own, pooled over the runs on inputs that were moved, which are made when they are needed."""
+        if self._own is None:
+            with self._reference.rounding as own:
+                self._nudge(own, self._tallies, None)
+            self._own = self._yardsticks(self._tallies, self._precision, self._floor)
+        return self._own
 
     def _yardsticks(
         self, tallies: Sequence[Tally], precision: str, floor: float
     ) -> tuple[Yardstick, ...]:
-        found = tuple(tally.yardstick(precision, floor) for tally in tallies)
-        if self._usual is None:
-            return found
-        return tuple(map(Yardstick.levelled, found, self._usual.of(precision)))
+        found = (tally.yardstick(precision, floor) for tally in tallies)
+        return self._levelled(found, None if self._usual is None else self._usual.of(precision))
 
-    def _tallied(self, runner: Runner, plain: Iterable[Arrays], unit: float | None) -> list[Tally]:
-        """Of the plain runs, and of those on what was moved by ``unit``, which are not kept."""
-        tallies = [Tally() for _ in self._truth[-1]]
-        for outputs, truth in zip(plain, self._truth, strict=False):
-            _count(tallies, outputs, truth)
+    @staticmethod
+    def _levelled(
+        found: Iterable[Yardstick], usual: Sequence[Yardstick] | None
+    ) -> tuple[Yardstick, ...]:
+        return tuple(found if usual is None else map(Yardstick.levelled, found, usual))
+
+    def _nudge(self, runner: Runner, tallies: Sequence[Tally], unit: float | None) -> None:
+        """Count runs on inputs that were moved by ``unit``; their outputs are not kept."""
         for seed in range(self._nudges):
             _count(tallies, runner.run(self._moved(seed, unit)), self._truth[-1])
-        return tallies
 
     def _moved(self, seed: int, unit: float | None) -> Arrays:
         last = self._inputs[-1]
@@ -133,9 +164,9 @@ class Rounding:
         return stirred(last, self._usual.inputs, seed)
 
 
-def _channel(array: Array) -> int:
+def channel(inputs: Arrays) -> int:
     """How many numbers of a sample a mean over one channel would run over."""
-    return math.prod(array.shape[2:]) if is_floating(array) else 1
+    return max((math.prod(each.shape[2:]) for each in inputs if is_floating(each)), default=1)
 
 
 def _count(tallies: Sequence[Tally], outputs: Arrays, truth: Arrays) -> None:

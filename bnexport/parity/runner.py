@@ -12,6 +12,7 @@ from bnexport.parity.arrays import Arrays
 
 __all__ = [
     "Fixed",
+    "Knowing",
     "FrozenBatch",
     "Named",
     "Opened",
@@ -84,6 +85,19 @@ class Named(Protocol):
 
 
 @runtime_checkable
+class Knowing(Protocol):
+    """A runner that can be told what it would give."""
+
+    def know(self, inputs: Arrays, outputs: Arrays) -> None:
+        """Give ``outputs`` the next time that ``inputs`` are run."""
+        ...
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """As in `Runner`."""
+        ...
+
+
+@runtime_checkable
 class Fixed(Protocol):
     """A runner whose model may have been built for one batch on purpose.
 
@@ -103,10 +117,17 @@ def placed(inputs: Arrays, names: Sequence[str], found: Sequence[str]) -> Arrays
 
 
 class Opened:
-    """The half of a runner that makes it a context manager: it opens as it is entered and lets go as it is left."""
+    """The half of a runner that makes it a context manager: it opens as it is entered and lets go as it is left.
+
+    Entered again inside, it stays open until the outermost is left.
+    """
+
+    _depth = 0
 
     def __enter__(self) -> Self:
-        self._enter()
+        if not self._depth:
+            self._enter()
+        self._depth += 1
         return self
 
     def __exit__(
@@ -115,7 +136,9 @@ class Opened:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave()
+        self._depth -= 1
+        if not self._depth:
+            self._leave()
 
     def _enter(self) -> None:
         raise NotImplementedError

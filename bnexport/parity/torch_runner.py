@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from bnexport.parity.arrays import Arrays, from_torch, to_torch
 from bnexport.parity.halved import Halved, round_to
@@ -20,6 +23,7 @@ __all__ = ["ExportedRunner", "TorchRunner", "TorchScriptRunner"]
 
 
 TF32 = "tf32"
+_KINDS = (torch.Tensor, nn.Parameter)
 _HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -40,6 +44,7 @@ class TorchRunner(Opened):
         self._module, self._dtype = module, dtype
         self._live: Callable[..., Any] | None = None
         self._runs = itertools.count()
+        self._known: dict[bytes, Arrays] = {}
         self._place = next((p.device for p in _tensors(module)), torch.device("cpu"))
         self.version = str(torch.__version__).split("+")[0]
         self.device = self._place.type
@@ -51,7 +56,14 @@ class TorchRunner(Opened):
     def _leave(self) -> None:
         self._live = None
 
+    def know(self, inputs: Arrays, outputs: Arrays) -> None:
+        """Give ``outputs`` the next time that ``inputs`` are run: they were run already."""
+        self._known[_digest(inputs)] = outputs
+
     def run(self, inputs: Arrays) -> Arrays:
+        known = self._known.pop(_digest(inputs), None) if self._known else None
+        if known is not None:
+            return known
         live = self._live or self._open()
         tensors = [self._input(to_torch(array)) for array in inputs]
         with undisturbed(next(self._runs)), _exact(self._place), run_errors(self._what()):
@@ -195,6 +207,14 @@ class ExportedRunner(_FileRunner):
         return torch.export.load(str(self._path)).module()
 
 
+def _digest(arrays: Arrays) -> bytes:
+    digest = hashlib.blake2b()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.digest()
+
+
 def _telling(name: str, note: Callable[[str, object], None]) -> Any:
     return lambda layer, inputs, output: note(name, output)
 
@@ -231,15 +251,17 @@ def _converted(module: torch.nn.Module, dtype: torch.dtype | None) -> torch.nn.M
 
     Tensors that layers keep as plain attributes are converted too: ``to`` passes those by.
     """
-    converted = copy_module(module)
     if dtype is None:
-        return converted
-    converted = converted.to(dtype)
-    for layer in converted.modules():
-        for name, value in list(vars(layer).items()):
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(layer, name, value.to(dtype))
-    return converted
+        return copy_module(module)
+    return copy_module(module, lambda tensor: _widened(tensor, dtype))
+
+
+def _widened(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
+    """A floating tensor in another type, of the same class; None: a copy will do."""
+    if not tensor.is_floating_point() or tensor.dtype == dtype or type(tensor) not in _KINDS:
+        return None
+    value = tensor.detach().to(dtype)
+    return nn.Parameter(value, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else value
 
 
 def _tuple(result: Any) -> tuple[torch.Tensor, ...]:

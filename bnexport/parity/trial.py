@@ -12,6 +12,7 @@ from bnexport.errors import ParityFailure
 from bnexport.inputs import Examples, InputSpec
 from bnexport.parity.arrays import Arrays, from_torch
 from bnexport.parity.extremes import Extreme, extreme_inputs, extremes
+from bnexport.parity.invariance import batched
 from bnexport.parity.reference import Reference
 from bnexport.parity.rounding import Rounding
 from bnexport.parity.runner import Runner
@@ -61,9 +62,16 @@ class Trial:
 
 
 def prepare(
-    reference: Reference, examples: Examples, batches: Sequence[int], names: Sequence[str]
+    reference: Reference,
+    examples: Examples,
+    batches: Sequence[int],
+    names: Sequence[str],
+    *,
+    stacked: bool = False,
 ) -> Trial:
     """Draw the inputs, run the reference once a batch, and measure the yardsticks.
+
+    ``stacked``: whether samples depend on themselves alone, so that more of them may be run at once.
 
     Raises:
         RunFailed: The reference itself cannot run at one of the batch sizes.
@@ -75,7 +83,12 @@ def prepare(
     _check_count(truth[max(batches)], names)
     sizes = sorted(inputs)
     rounding = Rounding(reference, [inputs[n] for n in sizes], [truth[n] for n in sizes], NUDGES)
-    found, left_out = extremes(reference, extreme_inputs(examples, min(batches)), rounding)
+    found, left_out = extremes(
+        reference,
+        extreme_inputs(examples, min(batches)),
+        rounding,
+        stacked=stacked and all(map(batched, examples.specs)),
+    )
     rounded = dict(zip(sizes, rounding.plain, strict=True))
     plain = truth if reference.own.precision == "float64" else rounded
     return Trial(

@@ -65,11 +65,12 @@ def verify_runners(
     for each in (reference.runner, reference.own, reference.rounding, *runners):
         if isinstance(each, Named):
             each.take(names)
-    trial = prepare(reference, examples, sizes, output_names)
-    steps.done(reference.description)
-    examiner = Examiner(trial, tolerances, not mixes_batch)
-    checks = examiner.own(reference)
-    steps.done(label(reference.own))
+    with reference.runner, reference.own, reference.rounding:
+        trial = prepare(reference, examples, sizes, output_names, stacked=not mixes_batch)
+        steps.done(reference.description)
+        examiner = Examiner(trial, tolerances, not mixes_batch)
+        checks = examiner.own(reference)
+        steps.done(label(reference.own))
     for runner in runners:
         checks += examiner.runtime(runner)
         steps.done(label(runner))

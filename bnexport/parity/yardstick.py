@@ -274,6 +274,26 @@ class Tally:
         )
 
 
+    def least(self, reference: Array, runs: int, precision: str, floor: float) -> Yardstick:
+        """No longer than the yardstick will be when ``runs`` more have been counted against ``reference``.
+
+        Whatever those come to, what was gathered is a part of it.
+        """
+        right = widened(reference)
+        right = np.where(np.isfinite(right), right, 0.0)
+        size = max(1, self.size + runs * right.size)
+        return Yardstick(
+            rms=math.sqrt((self.level + runs * float(np.vdot(right, right).real)) / size),
+            peak=self.peak,
+            noise=math.sqrt(self.noise / size),
+            noise_peak=self.noise_peak,
+            flips=0.0 if self.floating else self.differing / size,
+            precision=precision,
+            floor=floor,
+            slices=tuple(part.least(floor, runs * right.size) for part in self.parts or ()),
+        )
+
+
 def _largest(array: Array) -> float:
     if array.dtype.kind == "c":
         array = np.abs(array)

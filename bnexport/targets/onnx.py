@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import onnx
 import onnx_ir as ir
 
 from bnexport import __version__
 from bnexport.disk import output_errors
 from bnexport.errors import ExportError
 
-__all__ = ["SINGLE_FILE_LIMIT", "weight_bytes", "write_onnx"]
+__all__ = ["SINGLE_FILE_LIMIT", "weight_bytes", "without", "write_onnx"]
 
 # Protobuf refuses 2 GiB; the graph itself, its names and metadata need room too.
 SINGLE_FILE_LIMIT = int(1.8 * 2**30)
@@ -80,9 +83,66 @@ def _goes_outside(value: ir.Value) -> bool:
 
 
 def _write_proto(model: ir.Model, path: Path) -> Path:
+    """Write the file with its weights streamed into it: protobuf would hold all of them, twice.
+
+    A message is its fields one after the other, in any order. So the weights' fields can be put behind the others.
+    """
+    values = [value for value in model.graph.initializers.values() if _is_streamed(value)]
+    with without(model, values):
+        proto = ir.to_proto(model)
+    graph = proto.graph.SerializeToString()
+    proto.ClearField("graph")
+    fields = [(_tensor_field(value), value.const_value) for value in values]
+    length = len(graph) + sum(len(head) + tensor.nbytes for head, tensor in fields if tensor is not None)
     with path.open("wb") as stream:
-        stream.write(ir.to_proto(model).SerializeToString())
+        stream.write(proto.SerializeToString())
+        stream.write(_field(_GRAPH, length))
+        stream.write(graph)
+        for head, tensor in fields:
+            assert tensor is not None
+            stream.write(head)
+            stream.write(_content(tensor))
     return path
+
+
+_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers in ModelProto, GraphProto and TensorProto
+
+
+def _is_streamed(value: ir.Value) -> bool:
+    return _goes_outside(value) and not isinstance(value.const_value, ir.ExternalTensor)
+
+
+def _tensor_field(value: ir.Value) -> bytes:
+    """A weight as a field of the graph, up to its bytes."""
+    tensor = value.const_value
+    assert tensor is not None
+    head = onnx.TensorProto(
+        name=value.name or "",
+        data_type=int(tensor.dtype),
+        dims=[int(size) for size in tensor.shape],
+        doc_string=tensor.doc_string or "",
+    ).SerializeToString()
+    head += _field(_RAW_DATA, tensor.nbytes)
+    return _field(_INITIALIZER, len(head) + tensor.nbytes) + head
+
+
+def _content(tensor: ir.TensorProtocol) -> memoryview:
+    """A tensor's bytes, where they lie if they can be written as they are."""
+    numbers = tensor.numpy()
+    plain = tensor.dtype.bitwidth >= 8 and sys.byteorder == "little"
+    if plain and numbers.flags.c_contiguous:
+        return memoryview(numbers.reshape(-1).view(np.uint8))
+    return memoryview(tensor.tobytes())
+
+
+def _field(number: int, length: int) -> bytes:
+    """The start of a field of so many bytes."""
+    written, rest = bytearray([number << 3 | 2]), length
+    while rest > 127:
+        written.append(rest & 127 | 128)
+        rest >>= 7
+    written.append(rest)
+    return bytes(written)
 
 
 def _write_data(values: list[ir.Value], path: Path) -> tuple[Path, list[ir.ExternalTensor]]:
@@ -93,7 +153,7 @@ def _write_data(values: list[ir.Value], path: Path) -> tuple[Path, list[ir.Exter
     with draft.open("wb") as stream:
         for value in values:
             assert value.const_value is not None
-            content = value.const_value.tobytes()
+            content = _content(value.const_value)
             padding = bytes(-stream.tell() % _PAGE if len(content) > _PAGE else 0)
             for piece in (padding, content):
                 stream.write(piece)
@@ -127,6 +187,21 @@ def _read_in(model: ir.Model) -> Iterator[None]:
     held = [ir.Tensor(t.numpy(), t.dtype, name=t.name, doc_string=t.doc_string) for t in tensors]
     with _replaced(outside, held):
         yield
+
+
+@contextmanager
+def without(model: ir.Model, values: Sequence[ir.Value]) -> Iterator[None]:
+    """Leave initializers of the main graph out, for the time of writing."""
+    table = model.graph.initializers
+    before = dict(table)
+    names = [value.name for value in values if value.name]
+    try:
+        for name in names:
+            del table[name]
+        yield
+    finally:
+        table.clear()
+        table.update(before)
 
 
 @contextmanager

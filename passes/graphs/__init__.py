@@ -17,6 +17,7 @@ from bnexport.passes.graphs.merge_branches import MergeBranches
 from bnexport.passes.graphs.naming import adopt_names, kind_of, module_of, stamp, unstamp
 from bnexport.passes.graphs.narrow_conv import NarrowConv
 from bnexport.passes.graphs.shapes import InferShapes, NameBatch
+from bnexport.passes.graphs.share import ShareInitializers
 from bnexport.passes.graphs.simplify import Simplify
 from bnexport.passes.graphs.spelling import LowerCaseEinsum
 from bnexport.passes.graphs.untile_batch_norm import UntileBatchNorm
@@ -33,6 +34,7 @@ __all__ = [
     "MergeBranches",
     "NameBatch",
     "NarrowConv",
+    "ShareInitializers",
     "Simplify",
     "UntileBatchNorm",
     "adopt_names",
@@ -67,7 +69,7 @@ def pipeline(
             ComposeAffines(),
             common.RemoveUnusedNodesPass(),
         ]
-    passes += [common.DeduplicateHashedInitializersPass()]  # a weight used twice folds twice
+    passes += [ShareInitializers()]  # a weight used twice folds twice
     if simplify:
         passes += [Simplify(), common.RemoveUnusedNodesPass()]
     return [*passes, LowerCaseEinsum(), NameBatch()]

@@ -42,29 +42,50 @@ class FoldConstants(GraphPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold in place."""
-        from onnxscript import optimizer
-
-        noisy = logging.getLogger("onnxscript")
-        level = noisy.level
-        noisy.setLevel(logging.ERROR)
-        try:
-            result = optimizer.fold_constants(
-                model,
-                onnx_shape_inference=False,
-                input_size_limit=LARGEST_INPUT,
-                output_size_limit=LARGEST_OUTPUT,
-                should_fold=_Budget(model).allows,
-            )
-        finally:
-            noisy.setLevel(level)
+        computed = _computed(model)
         lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(
             model
         )
         identities = _drop_identities(model)
         unused = common.RemoveUnusedNodesPass()(model)
         _lay_out(model)
-        changed = [result.modified, lifted.modified, identities, unused.modified]
+        changed = [computed, lifted.modified, identities, unused.modified]
         return ir.passes.PassResult(model, any(changed))
+
+
+def _computed(model: ir.Model) -> bool:
+    """Whether anything was constant and is computed now."""
+    if not any(map(_may_be_constant, ir.traversal.RecursiveGraphIterator(model.graph))):
+        return False
+    from onnxscript import optimizer
+
+    noisy = logging.getLogger("onnxscript")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        result = optimizer.fold_constants(
+            model,
+            onnx_shape_inference=False,
+            input_size_limit=LARGEST_INPUT,
+            output_size_limit=LARGEST_OUTPUT,
+            should_fold=_Budget(model).allows,
+        )
+    finally:
+        noisy.setLevel(level)
+    return bool(result.modified)
+
+
+# What the library computes from shapes alone, or simplifies.
+_BY_SHAPE = frozenset(
+    "Shape Size Constant ConstantOfShape If Loop Scan Reshape Expand Concat Split SplitToSequence SequenceAt Gather "
+    "Cast CastLike Identity Dropout Transpose Abs Where Sequence Optional Range Slice".split()
+)
+
+
+def _may_be_constant(node: ir.Node) -> bool:
+    if node.domain or node.op_type in _BY_SHAPE:
+        return True
+    return all(value is None or value.const_value is not None for value in node.inputs)
 
 
 class _Budget:

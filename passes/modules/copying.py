@@ -18,18 +18,26 @@ Memo = dict[int, Any]
 Maker = Callable[[nn.Module, Memo], None]
 
 
-def copy_module(module: nn.Module) -> nn.Module:
+def copy_module(
+    module: nn.Module, made: Callable[[torch.Tensor], torch.Tensor | None] = lambda tensor: None
+) -> nn.Module:
     """A deep copy that shares nothing that a forward pass could write to.
+
+    ``made`` gives the tensor that takes another's place in the copy; None: a copy of it does.
 
     Tensors with a history (``weight_norm`` and ``spectral_norm`` leave them as attributes) are
     copied detached. Process groups, which cannot be copied, are shared. Parallel and
     ``torch.compile`` wrappers inside the model become copies of what they hold: a
     DistributedDataParallel cannot be copied without its process group.
     """
-    return copy_replacing(module, {})
+    return copy_replacing(module, {}, made)
 
 
-def copy_replacing(module: nn.Module, makers: Mapping[nn.Module, Maker]) -> nn.Module:
+def copy_replacing(
+    module: nn.Module,
+    makers: Mapping[nn.Module, Maker],
+    made: Callable[[torch.Tensor], torch.Tensor | None] = lambda tensor: None,
+) -> nn.Module:
     """Copy ``module`` with some layers made anew.
 
     A maker gets the layer and the copy's memo and must enter the new layer there under the old
@@ -39,7 +47,10 @@ def copy_replacing(module: nn.Module, makers: Mapping[nn.Module, Maker]) -> nn.M
     memo: Memo = {}
     for value in _values(module):
         if isinstance(value, torch.Tensor):
-            if value.requires_grad and not value.is_leaf:
+            instead = made(value)
+            if instead is not None:
+                memo[id(value)] = instead
+            elif value.requires_grad and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
         else:
             memo[id(value)] = value

@@ -63,12 +63,10 @@ def test_where_the_model_gives_nan_there_is_nothing_to_judge():
     reference, drawn = Reference(wide, own, own, ""), from_torch(Examples((FLOATS,)).batch(1))
     usual = Rounding(reference, [drawn], [wide.run(drawn)], 1)
     found, left_out = extremes(reference, extreme_inputs(Examples((FLOATS,)), 1), usual)
+    assert left_out == {"zeros": "the model itself gives NaN or Inf on them"}
+    assert len(found) == len(DRAWS) + len(EDGES) - 1
     # Of the smallest numbers it makes what their order of summing makes of them.
-    assert left_out == {
-        "zeros": "the model itself gives NaN or Inf on them",
-        EDGES[-1]: "rounding alone changes what the model itself makes of them",
-    }
-    assert len(found) == len(DRAWS) + len(EDGES) - 2
+    assert all(each.vague for each in found[-1].rounding.of("float32"))
 
 
 @pytest.fixture(scope="module")

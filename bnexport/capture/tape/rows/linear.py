@@ -79,6 +79,10 @@ def _transposed(site: Site) -> ir.Value:
     weight = site.shape("weight")
     if len(weight) == 1:
         return site.value("weight")
+    constant = site.constant("weight")
+    if constant is not None:
+        name = site.e.tape.names.get(site.ref("weight").number, "weight")
+        return site.e.initializer(constant.t(), name)
     return site.op("Transpose", [site.value("weight")], {"perm": [1, 0]}, weight[::-1], site.dtype("weight"))
 
 
