@@ -1,7 +1,5 @@
 """``python -m bnexport``."""
 
-import sys
+from bnexport.cli import console
 
-from bnexport.cli import main
-
-sys.exit(main())
+console()

@@ -95,6 +95,7 @@ def attempt(
         drift_taps=asked.drift_taps,
         road=road,
         batches=recorded_batches(asked.batches),
+        proof=asked.proof,
     )
     nodes = subject.graph.graph.num_nodes()
     weights = loaded.path.stat().st_size if loaded.path else weight_bytes(subject.graph)
@@ -131,12 +132,12 @@ def attempt(
             mixes_batch=asked.mixes_batch,
             runtimes=asked.runtimes,
             precision=lowered.precision,
+            proof=asked.proof,
             observe=observe,
         )
     return Attempt(subject, Size(weights, nodes), rewritten, lowered, built, parity)
 
 
 def recorded_batches(batches: Sequence[int]) -> tuple[int, int]:
-    """The two smallest batch sizes that are verified; where there is but one, another beside it."""
-    first, *rest = sorted(batches)
-    return (first, rest[0]) if rest else (1, 2) if first == 1 else (1, first)
+    """One sample, and the next batch size that is verified."""
+    return 1, min((n for n in batches if n > 1), default=2)

@@ -32,6 +32,7 @@ class Artifact:
         wanted: Whether the user asked for it; the ONNX file that an engine is built from may be a means only.
         engine: Facts of a TensorRT engine.
         onnx_sha256: Of the ONNX file that an engine was built from.
+        graph: What an ONNX file holds.
     """
 
     target: str
@@ -40,6 +41,7 @@ class Artifact:
     wanted: bool = True
     engine: EngineInfo | None = None
     onnx_sha256: str = ""
+    graph: ir.Model | None = None
 
 
 def parse_targets(target: str | Sequence[str]) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ def _onnx(graph: ir.Model, stem: Path, wanted: bool, external_data: bool | None)
 
     path = stem.with_name(stem.name + SUFFIXES["onnx"])
     _, *beside = write_onnx(graph, path, external_data=external_data)
-    return Artifact("onnx", path, tuple(beside), wanted)
+    return Artifact("onnx", path, tuple(beside), wanted, graph=graph)
 
 
 def _engine(

@@ -16,7 +16,7 @@ from bnexport.conversion import Conversion
 from bnexport.delivery import deliver
 from bnexport.destination import destination_of, stem_of
 from bnexport.errors import UsageError
-from bnexport.roads import check_road
+from bnexport.roads import check_proof, check_road
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
 from bnexport.isolation import Isolation, expect, isolating, meet_foreign
@@ -74,6 +74,7 @@ def convert(
     atol: float | None = None,
     rtol: float | None = None,
     mixes_batch: bool = False,
+    proof: str = "full",
     runtimes: Sequence[str] = (),
     keep_failed: bool = False,
     fold: bool = True,
@@ -116,6 +117,8 @@ def convert(
         atol: With ``rtol``, replaces the yardstick.
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
+        proof: ``full``: against the model in float64, on inputs of several sizes, each sample alone and beside others;
+            ``quick``: against the model as it is, to a thousandth, at each batch size.
         runtimes: What the ONNX file is verified in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-rounded``
             (each value of a half-precision file rounded), ``ort-cuda``, ``ort-trt``; none: ``ort``, and
             ``ort-cuda`` where it works.
@@ -141,6 +144,7 @@ def convert(
     targets = parse_targets(target)
     check_precision(precision, io_half, targets)
     check_road(capture)
+    check_proof(proof)
     if drift_taps and set(targets) & set(TORCH_NOTES):
         why = f"they are outputs of an ONNX file or an engine, not of {', '.join(targets)}"
         raise UsageError("--drift-taps", why, "Attach a DriftMonitor to the module instead")
@@ -184,7 +188,7 @@ def convert(
         rtol,
         mixes_batch,
         served,
-        "full",
+        proof,
         fold,
         simplify,
         drift_taps,
@@ -210,6 +214,7 @@ def convert(
             "atol": atol,
             "rtol": rtol,
             "mixes_batch": mixes_batch,
+            "proof": proof,
             "runtimes": served,
             "fold": fold,
             "simplify": simplify,

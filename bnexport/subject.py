@@ -19,6 +19,9 @@ from bnexport.inputs import Examples, InputSpec, complete, infer, parse_input, r
 from bnexport.inputs.graph import examples_of
 from bnexport.load.loaded import Loaded
 from bnexport.parity import OnnxReference, Reference, reference_for
+from bnexport.parity.arrays import from_torch
+from bnexport.parity.reference import as_it_is
+from bnexport.parity.runner import Knowing
 from bnexport.passes.graphs.simplify import LARGEST_BYTES, weight_bytes
 from bnexport.passes.modules import unwrap
 from bnexport.prepare import prepare
@@ -99,11 +102,12 @@ def subject_of(
     drift_taps: bool = False,
     road: str = "auto",
     batches: Sequence[int] = (1, 2),
+    proof: str = "full",
 ) -> Subject:
     """Prepare, examine and capture what was loaded.
 
     ``drift_taps`` adds outputs that tell what the BatchNorms see (`bnexport.drift.taps`). ``road`` and ``batches``
-    are those of `bnexport.capture.capture`.
+    are those of `bnexport.capture.capture`, ``proof`` is that of `bnexport.parity.verify_runners`.
 
     Raises:
         Refused: The module cannot be exported truthfully.
@@ -138,13 +142,24 @@ def subject_of(
     return Subject(
         captured.model,
         meant.examples,
-        meant.reference(),
+        _reference(meant, captured, proof),
         meant.plain.outputs,
         meant.batch_norms,
         meant.plain,
         captured.road,
         notes,
     )
+
+
+def _reference(meant: Intended, captured: Captured, proof: str) -> Reference:
+    """With what the recording gave, so that it need not be run again."""
+    quick = proof == "quick"
+    reference = as_it_is(meant.plain) if quick else meant.reference()
+    if isinstance(reference.rounding, Knowing):
+        for n, outputs in captured.outputs.items():
+            given = from_torch(meant.examples.batch(n))
+            reference.rounding.know(given, from_torch(outputs))
+    return reference
 
 
 def intended(

@@ -41,9 +41,12 @@ def verify_build(
     mixes_batch: bool,
     runtimes: Sequence[str],
     precision: Precision | None,
+    proof: str = "full",
     observe: Observer,
 ) -> Parity:
     """Run what was built, at batch 1 and at each of ``batches``; after a failure, say where it starts.
+
+    A ``quick`` proof holds it against the model as it is, and looks at nothing else.
 
     An ONNX file is run in ``runtimes``; where none is named, in ONNX Runtime, and on a GPU if there is one; one
     that was lowered to half precision also with each of its values rounded.
@@ -72,6 +75,7 @@ def verify_build(
         observe=observe,
         skipped=skipped,
         mixes_batch=mixes_batch,
+        proof=proof,
     )
     # A lowered file is off from its first value on. Where that is too much, `mixed` finds.
     if parity.ok or precision is not None:
@@ -162,7 +166,7 @@ def _add_onnx(
     artifact: Artifact, subject: Subject, runners: list[Runner], skipped: list[Skipped]
 ) -> None:
     """ONNX Runtime; where it has no kernels for a float64 model, the evaluator, and that is said."""
-    runner = OnnxRunner(artifact.path, outputs=subject.outputs, ours=True)
+    runner = OnnxRunner(artifact.path, outputs=subject.outputs, ours=True, graph=artifact.graph)
     if any(spec.dtype == "float64" for spec in subject.examples.specs):
         try:
             with runner:

@@ -1,5 +1,5 @@
 """The command line: parse, one API call, print, exit code."""
 
-from bnexport.cli.entry import main
+from bnexport.cli.entry import console, main
 
-__all__ = ["main"]
+__all__ = ["console", "main"]

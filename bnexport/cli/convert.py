@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnexport.roads import ROADS
+from bnexport.roads import PROOFS, ROADS
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
@@ -82,6 +82,13 @@ __all__ = ["convert_command"]
     default="auto",
     show_default=True,
     help="How a module becomes a graph: by recording what it calls, or by torch.export.",
+)
+@click.option(
+    "--proof",
+    type=click.Choice(PROOFS),
+    default="full",
+    show_default=True,
+    help="How thoroughly the result is verified; quick: against PyTorch as it is, at each batch size.",
 )
 @click.option(
     "--drift-taps",

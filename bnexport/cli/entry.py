@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -12,10 +13,11 @@ from bnexport.cli.answer import Answer, show
 from bnexport.cli.command import Group
 from bnexport.cli.failure import INTERRUPTED, Failure, explain
 from bnexport.cli.mode import Mode
+from bnexport.cli.process import end, prepare
 from bnexport.cli.signals import terminable
 from bnexport.cli.streams import end_of_pipe, hush
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "console", "main"]
 
 COMMANDS = {
     "convert": ("bnexport.cli.convert", "Convert a trained model to ONNX or TensorRT."),
@@ -64,6 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def console() -> NoReturn:
+    """The command as a process of its own."""
+    prepare()
+    end(main())
 
 
 def _run(arguments: list[str], mode: Mode) -> Answer | Failure | int:

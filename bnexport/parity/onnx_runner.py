@@ -26,6 +26,8 @@ from bnexport.parity.runner import FrozenBatch, Opened, RunFailed, placed, run_e
 from bnexport.passes.graphs.shapes import InferShapes
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from bnexport.parity.graph_side import GraphSide
 
 __all__ = ["OnnxRunner", "cuda_obstacle", "precision_of"]
@@ -62,6 +64,7 @@ class OnnxRunner(Opened):
         stream: The CUDA stream to run on; None: one of ONNX Runtime's own.
         ours: Whether bnexport itself wrote the file: another is checked first, and ONNX Runtime is given the checked
             bytes, never the path.
+        graph: What the file holds, where that is at hand; None: it is read when it is needed.
 
     Raises:
         UsageError: There is no such provider.
@@ -79,6 +82,7 @@ class OnnxRunner(Opened):
         threads: int | None = None,
         stream: int | None = None,
         ours: bool = False,
+        graph: ir.Model | None = None,
     ) -> None:
         if provider not in _PROVIDERS:
             raise UsageError(f"provider {provider!r}", f"there are {', '.join(_PROVIDERS)}")
@@ -91,6 +95,7 @@ class OnnxRunner(Opened):
         self._provider = provider
         self._judged_by = precision
         self._threads, self._stream, self._ours = threads, stream, ours
+        self._graph = graph
         # Of the weights, unless it was given; told when the file is opened.
         self.precision = precision or "float32"
 
@@ -169,6 +174,8 @@ class OnnxRunner(Opened):
         import onnx_ir as ir
         from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
+        if self._graph is not None:
+            return mixing(self._graph)
         with run_errors(self._what()):
             graph = ir.from_proto(_read(self._source, weights=True))
             LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
@@ -192,7 +199,7 @@ class OnnxRunner(Opened):
 
     def _precision(self) -> str:
         """Of most weights; TensorRT multiplies float32 in TF32, and its provider has no switch for that."""
-        found = precision_of(self._source)
+        found = precision_of(self._source) if self._graph is None else precision_in(self._graph)
         return "tf32" if found == "float32" and self._provider == "tensorrt" else found
 
     def _on_gpu(self, ort: ModuleType) -> Any:
@@ -327,17 +334,27 @@ def _read(source: str | bytes, *, weights: bool) -> onnx.ModelProto:
     return read_onnx(Path(source), in_force()) if weights else parse_onnx(Path(source))
 
 
+def precision_in(model: ir.Model) -> str:
+    """As `precision_of`, of a graph that is at hand."""
+    counts = Counter[int]()
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is not None and value.uses() and int(tensor.dtype) in _PRECISIONS:
+            counts[int(tensor.dtype)] += tensor.size
+    return _of_most(counts)
+
+
 def precision_of(source: str | bytes) -> str:
     """The narrowest type that a tenth of the weights have: a stray one does not make the others coarse."""
-    return weighed(_read(source, weights=False).graph)
-
-
-def weighed(graph: onnx.GraphProto) -> str:
-    """As `precision_of`, of a graph."""
+    graph = _read(source, weights=False).graph
     used = {name for node in graph.node for name in node.input}
     counts = Counter[int]()
     for tensor in graph.initializer:
         if tensor.name in used and tensor.data_type in _PRECISIONS:
             counts[tensor.data_type] += math.prod(tensor.dims)
+    return _of_most(counts)
+
+
+def _of_most(counts: Counter[int]) -> str:
     share = counts.total() / 10
     return next((name for code, name in _PRECISIONS.items() if counts[code] > share), "float32")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bnexport.signature import Plain
 
-__all__ = ["OnnxReference", "Reference", "reference_for"]
+__all__ = ["OnnxReference", "Reference", "as_it_is", "reference_for"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,18 @@ def reference_for(module: Plain, inputs: Sequence[torch.Tensor | Array]) -> Refe
     rounded = any(array.dtype.kind == "f" and array.dtype.itemsize < 8 for array in outputs)
     note = ", as far as its own casts allow" if rounded else ""
     return Reference(wide, own, rounding, f"{title}, float64{note}")
+
+
+def as_it_is(module: Plain) -> Reference:
+    """The module in its own arithmetic, for a quick proof.
+
+    Args:
+        module: In eval mode; never changed.
+    """
+    from bnexport.parity.torch_runner import TorchRunner
+
+    own = TorchRunner(module)
+    return Reference(own, own, own, f"PyTorch {own.version} eval mode, {own.precision}")
 
 
 def as_arrays(inputs: Sequence[torch.Tensor | Array]) -> Arrays:

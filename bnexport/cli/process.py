@@ -1,0 +1,48 @@
+"""The process of a command, which is ours alone: how its threads wait, what it puts off loading, how it ends."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import types
+from typing import Any, NoReturn
+
+__all__ = ["end", "prepare"]
+
+
+class _Later(types.ModuleType):
+    """A module that is imported when it is first looked into.
+
+    onnx_ir imports sympy for sizes that are computed with, a fifth of a second; few graphs have such.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        real = importlib.import_module(self.__name__)
+        self.__dict__.update(real.__dict__)
+        return getattr(real, name)
+
+
+def prepare() -> None:
+    """Before any library is loaded.
+
+    Threads that spin while they wait take processor time from others and, on a busy machine, from the one they wait
+    for; what the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "sympy" not in sys.modules and importlib.util.find_spec("sympy") is not None:
+        sys.modules["sympy"] = _Later("sympy")
+
+
+def end(code: int) -> NoReturn:
+    """End with ``code``, at once: taking torch apart takes a third of a second, and every file is closed."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
