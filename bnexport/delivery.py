@@ -57,7 +57,8 @@ def deliver(
     report, manifest = (of(Path(names[0])).name for of in (report_of, manifest_of))
     written = document(facts)
     write_report(staging.folder / report, written)
-    write_manifest(staging.folder / manifest, [*names, report])
+    known = {name: file.sha256 for name, file in zip(names, files, strict=True)}
+    write_manifest(staging.folder / manifest, [*names, report], known)
     folder = destination.parent
     conversion = Conversion(
         path=files[0].path,

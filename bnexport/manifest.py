@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,10 @@ class Entry:
         return self.state == "ok"
 
 
-def write_manifest(path: Path, names: Sequence[str]) -> None:
-    """Write the hashes of files in the same folder."""
-    lines = [_line(name, file_sha256(path.parent / name)) for name in names]
+def write_manifest(path: Path, names: Sequence[str], known: Mapping[str, str] | None = None) -> None:
+    """Write the hashes of files in the same folder; of those in ``known`` it is known."""
+    digests = dict(known or {})
+    lines = [_line(n, digests.get(n) or file_sha256(path.parent / n)) for n in names]
     path.write_text("".join(lines), encoding="utf-8")
 
 

@@ -40,7 +40,13 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(module: nn.Module, examples: Examples | None, *, just_built: bool = False) -> Prepared:
+def prepare(
+    module: nn.Module,
+    examples: Examples | None,
+    *,
+    just_built: bool = False,
+    share: bool = False,
+) -> Prepared:
     """Unwrap, set eval mode, and put plain BatchNorms in the place of synchronised ones, on a copy.
 
     Args:
@@ -58,7 +64,7 @@ def prepare(module: nn.Module, examples: Examples | None, *, just_built: bool = 
     notes = [f"{name} unwrapped" for name in wrappers]
     notes += [f"{name}: {type(each).__name__} unwrapped" for name, each in _wrappers(inside)]
     with undisturbed():
-        copied = copy_module(inside)
+        copied = copy_module(inside, _itself) if share else copy_module(inside)
         if not (just_built and copied.training):
             notes += _training_notes(copied)
         _set_eval(copied)
@@ -68,6 +74,11 @@ def prepare(module: nn.Module, examples: Examples | None, *, just_built: bool = 
             copied = _reverted(copied, examples)
             notes += _sync_notes(synchronised, copied)
     return Prepared(copied, tuple(notes))
+
+
+def _itself(tensor: torch.Tensor) -> torch.Tensor | None:
+    """A tensor with a history is copied without it."""
+    return None if tensor.requires_grad and not tensor.is_leaf else tensor
 
 
 def _wrappers(module: nn.Module) -> list[tuple[str, nn.Module]]:

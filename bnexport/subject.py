@@ -185,7 +185,12 @@ def intended(
         if isinstance(module, torch.jit.ScriptModule):
             module = from_script(module, examples.batch(2))
             examples = _renamed(examples, parameter_names(module))
-        prepared = prepare(module, examples, just_built=loaded.format in BUILT)
+        prepared = prepare(
+            module,
+            examples,
+            just_built=loaded.format in BUILT,
+            share=loaded.format == "pickled module" or loaded.format in BUILT,
+        )
     kind = Tapped if drift_taps else Plain
     plain = kind(prepared.module, [spec.name for spec in examples.specs]).eval()
     with stage(observe, "examine"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
@@ -12,6 +13,10 @@ import types
 from typing import Any, NoReturn
 
 __all__ = ["end", "prepare"]
+
+
+# Objects that are made before their garbage is looked for: torch makes a million as it is imported, and keeps them.
+_YOUNG = 100_000
 
 
 class _Later(types.ModuleType):
@@ -35,6 +40,7 @@ def prepare() -> None:
     for; what the user has set stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    gc.set_threshold(_YOUNG, 100, 1000)
     if "sympy" not in sys.modules and importlib.util.find_spec("sympy") is not None:
         sys.modules["sympy"] = _Later("sympy")
 

@@ -178,7 +178,8 @@ def not_finite(tensor: Tensor, *, infinite: bool = True) -> str:
         return ""
     # isfinite knows no 8-bit floats.
     values = tensor.detach() if tensor.is_complex() or tensor.itemsize > 1 else tensor.float()
-    if bool(values.isfinite().all()):
+    # A sum of finite numbers that is finite, one pass over the memory, rules both out; one that is not may overflow.
+    if bool(values.sum().isfinite()) or bool(values.isfinite().all()):
         return ""
     nan, inf = int(values.isnan().sum()), int(values.isinf().sum()) if infinite else 0
     said = " and ".join(f"{count} {name}" for count, name in ((nan, "NaN"), (inf, "Inf")) if count)

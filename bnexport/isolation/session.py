@@ -94,6 +94,8 @@ def open_session(model: bytes | str, opening: Opening) -> Any:
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    # Threads that spin while they wait take time from others, and on a busy machine from one another.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not opening.optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if opening.threads is not None:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from bnexport.load.errors import Corrupt, TooLarge, Unsupported
 from bnexport.load.limits import Limits
+from bnexport.load.mapped import LEAST, map_file
 
 __all__ = ["Archive", "open_archive"]
 
@@ -41,6 +42,7 @@ class Archive:
         self.folder = tops.pop()
         self._records = {info.filename.split("/", 1)[1]: info for info in infos}
         self._check_layout(infos)
+        self._mapping: memoryview | None = None
         self._checked = not self._written_without_crc()
 
     def __contains__(self, name: str) -> bool:
@@ -54,8 +56,8 @@ class Archive:
         """The size of a record, in bytes."""
         return self._info(name).file_size
 
-    def read(self, name: str, limit: int, bound: str = "") -> bytearray:
-        """A record's bytes.
+    def read(self, name: str, limit: int, bound: str = "") -> bytearray | memoryview:
+        """A record's bytes; of a large one a mapping of the file, which may be written to and is not written back.
 
         Args:
             name: Of the record.
@@ -140,13 +142,18 @@ class Archive:
             raise Corrupt(self.path, f"record {name!r} is missing")
         return self._records[name]
 
-    def _bytes(self, info: zipfile.ZipInfo) -> bytearray:
-        """Read straight into one buffer: zipfile would copy, and cannot leave the CRC unchecked."""
+    def _bytes(self, info: zipfile.ZipInfo) -> bytearray | memoryview:
+        """Where they lie, or read straight into one buffer: zipfile would copy, and must check the CRC."""
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             # TorchScript compresses its code; a record of a few kilobytes may unpack to gigabytes.
             why = f"record {info.filename!r} is compressed, which torch.save never does"
             raise Unsupported(self.path, why)
-        self._file.seek(self._start(info))
+        start = self._start(info)
+        if info.file_size >= LEAST:
+            if self._mapping is None:
+                self._mapping = memoryview(map_file(self._file))
+            return self._mapping[start : start + info.file_size]
+        self._file.seek(start)
         data = bytearray(info.file_size)
         if self._file.readinto(data) != len(data):  # type: ignore[attr-defined]
             raise Corrupt(self.path, f"record {info.filename!r} is damaged")

@@ -43,7 +43,7 @@ def from_archive(archive: Archive, limits: Limits) -> Pickled:
     data = archive.read("data.pkl", limits.pickle_bytes, "pickle_bytes")
     root, _ = parse(data, archive.path, limits)
 
-    def read(key: str, size: int) -> bytearray:
+    def read(key: str, size: int) -> bytearray | memoryview:
         if not (0 < len(key) < 32 and key.isascii() and key.isalnum()):
             raise Corrupt(archive.path, f"malformed storage key {key[:40]!r}")
         return archive.read(f"data/{key}", size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,16 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+
+
+class Written(Protocol):
+    """Numbers that are computed when they are written."""
+
+    def tensor(self, name: str) -> ir.TensorProtocol:
+        """As a constant of a graph."""
+        ...
+
+
 
 
 def operands(node: ir.Node) -> list[ir.Value]:
@@ -121,12 +132,19 @@ def static_product(shape: Sequence[int | None]) -> int | None:
     return math.prod(fixed) if len(fixed) == len(shape) else None
 
 
-def set_constant(node: ir.Node, index: int, new: Array, like: ir.DataType, names: Names) -> None:
+def set_constant(
+    node: ir.Node, index: int, new: Array | Written, like: ir.DataType, names: Names
+) -> None:
     """Make input ``index`` a constant of the node's own, rounded once from float64 to ``like``."""
     role = _ROLES.get((node.op_type, index), f"input{index}")
     name = names.fresh(f"{node.outputs[0].name}.{role}")
-    rounded = np.ascontiguousarray(new.astype(like.numpy()))
-    value = ir.val(name, const_value=ir.tensor(rounded, like, name))
+    if isinstance(new, np.ndarray):
+        tensor: ir.TensorProtocol = ir.tensor(
+            np.ascontiguousarray(new.astype(like.numpy())), like, name
+        )
+    else:
+        tensor = new.tensor(name)
+    value = ir.val(name, const_value=tensor)
     _graph_of(node).register_initializer(value)
     node.resize_inputs(max(index + 1, len(node.inputs)))
     node.replace_input_with(index, value)

@@ -22,6 +22,7 @@ from bnexport.passes.graphs import einsum
 from bnexport.passes.graphs.affine import ChannelAffine, is_training
 from bnexport.passes.graphs.graph import Array, array, is_constant, sizes
 from bnexport.passes.graphs.plan import Constants
+from bnexport.passes.graphs.scaled import scaled
 
 __all__ = ["ABSORB", "WITHOUT_BIAS", "fixed", "present", "vector"]
 
@@ -34,12 +35,12 @@ def conv(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     weight, bias = node.inputs[1], _optional(node, 2)
     if obstacle := fixed(weight, bias):
         return obstacle
-    w = array(present(weight))
-    vectors = affine.along(1, w.shape[0])
+    shape = shape_of(present(weight))
+    vectors = affine.along(1, shape[0])
     if vectors is None:
         return OTHER_AXIS
     s, t = vectors
-    return {1: w * _columns(s, w.ndim), 2: s * vector(bias) + t}
+    return {1: scaled(present(weight), _columns(s, len(shape))), 2: s * vector(bias) + t}
 
 
 def conv_transpose(node: ir.Node, affine: ChannelAffine) -> Constants | str:
@@ -63,13 +64,13 @@ def gemm(node: ir.Node, affine: ChannelAffine) -> Constants | str:
     weight, bias = node.inputs[1], _optional(node, 2)
     if obstacle := fixed(weight, bias):
         return obstacle
-    w = array(present(weight))
     columns = 0 if node.attributes.get_int("transB", 0) else 1
-    vectors = affine.along(1, w.shape[columns])
+    vectors = affine.along(1, shape_of(present(weight))[columns])
     if vectors is None:
         return OTHER_AXIS
     s, t = vectors
-    new: Constants = {1: w * (s[:, None] if columns == 0 else s[None, :])}
+    factor = s[:, None] if columns == 0 else s[None, :]
+    new: Constants = {1: scaled(present(weight), factor)}
     beta = node.attributes.get_float("beta", 1.0)
     if beta == 0.0:
         return "its beta is 0, so its bias cannot carry the shift"
@@ -170,6 +171,13 @@ ABSORB: dict[str, Callable[[ir.Node, ChannelAffine], Constants | str]] = {
     "LayerNormalization": normalised,
     "MatMul": matmul,
 }
+
+
+def shape_of(weight: ir.Value) -> tuple[int, ...]:
+    """The shape of a constant, without a look at its numbers."""
+    if weight.const_value is None:
+        raise ValueError(f"{weight.name} is not a constant")
+    return tuple(weight.const_value.shape.numpy())
 
 
 def _columns(vector: Array, rank: int) -> Array:

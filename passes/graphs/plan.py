@@ -12,12 +12,13 @@ import onnx_ir as ir
 from bnexport.passes.graphs.affine import ChannelAffine
 from bnexport.passes.graphs.biased import add_bias, leaves_add
 from bnexport.passes.graphs.graph import Array, bypass, readers, set_constant
+from bnexport.passes.graphs.scaled import Scaled
 from bnexport.passes.graphs.naming import Names
 
 __all__ = ["Absorbed", "Constants", "Plan", "Step", "absorbed", "appended", "composed"]
 
 Edit = Callable[[Names], None]
-Constants = dict[int, Array]
+Constants = dict[int, Array | Scaled]
 # What an operator without a bias leaves to an Add behind it: along which axis of its output, what.
 Absorbed = tuple[Constants, tuple[int, Array] | None] | str
 
@@ -113,7 +114,7 @@ def absorbed(node: ir.Node, new: Constants, *, counts: bool = True) -> Plan | st
     return Plan((edit,), (node,) if counts else (), (), (node,))
 
 
-def _grows(node: ir.Node, index: int, new: Array) -> str:
+def _grows(node: ir.Node, index: int, new: Array | Scaled) -> str:
     """What would make the file much larger to save one operator."""
     old = node.inputs[index] if index < len(node.inputs) else None
     if old is None or old.const_value is None:
@@ -138,8 +139,12 @@ def _types(node: ir.Node, new: Constants) -> dict[int, ir.DataType] | None:
     return {index: types.get(index) or first for index in new}
 
 
-def _loss(numbers: Array, like: ir.DataType) -> str:
+def _loss(numbers: Array | Scaled, like: ir.DataType) -> str:
     """What rounding to ``like`` would lose beyond its precision: a row that is large, or tiny, throughout."""
+    if isinstance(numbers, Scaled):
+        if like == numbers.base.dtype and numbers.bound() < float(np.finfo(like.numpy()).max):
+            return ""
+        numbers = numbers.numbers()
     with np.errstate(all="ignore"):
         rounded = numbers.astype(like.numpy()).astype(np.float64)
     if not np.isfinite(rounded).all():
@@ -158,4 +163,10 @@ def _loss(numbers: Array, like: ir.DataType) -> str:
 def _needs_bias(node: ir.Node, new: Constants) -> bool:
     """A bias that is all zeros is not added where there was none."""
     had = len(node.inputs) > 2 and node.inputs[2] is not None
-    return had or bool(np.any(new.get(2, np.zeros(1))))
+    return had or bool(np.any(_small(new.get(2))))
+
+
+def _small(numbers: Array | Scaled | None) -> Array:
+    if isinstance(numbers, Scaled):
+        return numbers.numbers()
+    return np.zeros(1) if numbers is None else numbers

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnexport.passes.graphs.contract import GraphPass
+from bnexport.passes.graphs.scaled import ScaledTensor
 
 __all__ = ["ShareInitializers"]
 
@@ -37,6 +38,8 @@ def _key(value: ir.Value) -> object:
     tensor = value.const_value
     if tensor is None or tensor.dtype == ir.DataType.STRING:
         return None
+    if isinstance(tensor, ScaledTensor):
+        return None  # folded into one weight of one node
     numbers = np.ravel(tensor.numpy())
     ends = numbers[:_EDGE].tobytes(), numbers[-_EDGE:].tobytes()
     return tensor.dtype, tuple(tensor.shape.numpy()), ends
