@@ -40,6 +40,7 @@ class Fold(GraphPass):
             common.RemoveUnusedNodesPass(),
         ]
         self._partly = [ComposeAffines(), FoldBatchNorm(record)]
+        self._edits, self._quiet = 0, dict[ir.passes.PassBase, int]()
 
     @property
     def steps(self) -> Sequence[ir.passes.PassBase]:
@@ -48,10 +49,23 @@ class Fold(GraphPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold in place."""
-        modified, going = False, True
+        self._edits, self._quiet = 0, {}
+        going = True
         while going:
-            while sum(step(model).modified for step in self._whole):
-                modified = True
-            going = bool(sum(step(model).modified for step in self._partly))
-            modified |= going
-        return ir.passes.PassResult(model, modified)
+            while any([self._changes(step, model) for step in self._whole]):
+                pass
+            going = any([self._changes(step, model) for step in self._partly])
+        return ir.passes.PassResult(model, self._edits > 0)
+
+    def _changes(self, step: ir.passes.PassBase, model: ir.Model) -> bool:
+        """Run a step, unless it found nothing to do on the graph as it is."""
+        if self._quiet.get(step) == self._edits:
+            return False
+        before = model.graph.num_nodes()
+        modified = step(model).modified
+        if isinstance(step, common.RemoveUnusedNodesPass):
+            modified = model.graph.num_nodes() != before  # a constant that nobody reads is nothing to go on from
+        self._edits += modified
+        if not modified or isinstance(step, FoldBatchNorm):  # which goes to its own fixed point
+            self._quiet[step] = self._edits
+        return modified

@@ -22,6 +22,7 @@ from bnexport.passes.graphs.fused import in_fused
 from bnexport.passes.graphs.graph import append, bypass
 from bnexport.passes.graphs.in_part import Left, apart, in_part
 from bnexport.passes.graphs.naming import Names, module_of
+from bnexport.passes.graphs.places import Places, Unplaced
 from bnexport.passes.graphs.plan import Plan
 from bnexport.passes.graphs.pull import pull
 from bnexport.passes.graphs.push import Order, push
@@ -67,7 +68,7 @@ class FoldBatchNorm(GraphPass):
         return ir.passes.PassResult(model, modified)
 
     def _sweep(self, model: ir.Model, names: Names) -> bool:
-        modified, order = False, _order(model)
+        modified, order = False, Places(model)
         for node in reversed(list(order)):
             if node.graph is None or in_fused(node):  # composed with one behind it, or better whole
                 continue
@@ -77,8 +78,12 @@ class FoldBatchNorm(GraphPass):
                 case str(obstacle):
                     self._keep(node, obstacle)
                 case index, affine:
-                    if self._fold(node, index, affine, order, names):
-                        modified, order = True, _order(model)
+                    try:
+                        folded = self._fold(node, index, affine, order, names)
+                    except Unplaced:  # a node that an earlier fold put there
+                        order.renew(model)
+                        folded = self._fold(node, index, affine, order, names)
+                    modified |= folded
         return modified
 
     def _fold(
@@ -129,10 +134,6 @@ class FoldBatchNorm(GraphPass):
     def _keep(self, node: ir.Node, reason: str) -> None:
         if node.op_type == "BatchNormalization":
             self._record(fate_of(node, "kept", reason=reason))
-
-
-def _order(model: ir.Model) -> Order:
-    return {node: i for i, node in enumerate(ir.traversal.RecursiveGraphIterator(model.graph))}
 
 
 def _paying(plan: Plan | str) -> Plan | str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import itertools
+
 import numpy as np
 import onnx_ir as ir
 
@@ -83,10 +85,11 @@ def concat_parts(node: ir.Node) -> tuple[int, list[Indices]] | str:
     if axis is None or any(shape is None for shape in shapes):
         return "the rank of the Concat is not known"
     widths = [shape[axis] for shape in shapes if shape is not None]
-    ends = np.cumsum([width or 0 for width in widths])
     if any(width is None for width in widths):
         return "the sizes of the Concat's parts are not fixed"
-    return axis, np.split(np.arange(ends[-1]), ends[:-1])
+    ends = [0, *itertools.accumulate(width or 0 for width in widths)]
+    channels = np.arange(ends[-1])
+    return axis, [channels[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def cut_axis(node: ir.Node) -> int | None:

@@ -53,16 +53,22 @@ def push(
         order: Every node's place in the graph.
         undo: Whether other readers may take up the inverse.
     """
+    if undo:
+        # What stands in the way even if every other reader took up the inverse is found without asking them.
+        free = search(lambda picks: _Walk(order, picks, undo, ask=False).run(node, index, affine))
+        if isinstance(free, str):
+            return free
     return search(lambda picks: _Walk(order, picks, undo).run(node, index, affine))
 
 
 class _Walk:
     """One way back through the graph."""
 
-    def __init__(self, order: Order, picks: Picks, undo: bool) -> None:
-        self.order, self.picks, self.undo = order, picks, undo
+    def __init__(self, order: Order, picks: Picks, undo: bool, ask: bool = True) -> None:
+        self.order, self.picks, self.undo, self.asks = order, picks, undo, ask
         self.asked: dict[ir.Value, dict[Use, ChannelAffine]] = {}
         self.waiting: list[tuple[int, ir.Node]] = []
+        self.claims: set[ir.Node] = set()
         self.plan = Plan()
 
     def run(self, node: ir.Node, index: int, affine: ChannelAffine) -> Plan | str:
@@ -136,10 +142,20 @@ class _Walk:
             if affine is not None:
                 return affine
             if self.undo and all(heard[0][1].like(other) for _, other in heard):
-                return self.undone(heard[0][1], silent, root)
+                return self.undone(heard[0][1], silent, root) if self.asks else self.claimed(
+                    heard[0][1], silent
+                )
         producer = value.producer()
         operator = producer.op_type if producer else "value"
         return f"the {operator} before it has {len(uses)} readers, which need it as it is"
+
+    def claimed(self, affine: ChannelAffine, silent: list[Use]) -> ChannelAffine | str:
+        """``affine``, unless a reader that would take up its inverse has to take up another, too."""
+        for reader, _ in silent:
+            if reader in self.claims:
+                return f"two branches meet in one {reader.op_type}"
+            self.claims.add(reader)
+        return affine
 
     def undone(
         self, affine: ChannelAffine, silent: list[Use], root: ir.Node

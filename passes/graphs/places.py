@@ -1,0 +1,30 @@
+"""Where each node stands in the graph, as long as no node comes in between."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import onnx_ir as ir
+
+__all__ = ["Places", "Unplaced"]
+
+
+class Unplaced(Exception):
+    """A node that was not there when the places were taken."""
+
+
+class Places(dict[ir.Node, int]):
+    """Every node's place. That nodes disappear leaves the others' order as it is."""
+
+    def __init__(self, model: ir.Model) -> None:
+        super().__init__()
+        self.renew(model)
+
+    def renew(self, model: ir.Model) -> None:
+        """Take the places anew."""
+        self.clear()
+        nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+        self.update((node, place) for place, node in enumerate(nodes))
+
+    def __missing__(self, node: ir.Node) -> NoReturn:
+        raise Unplaced
