@@ -118,7 +118,8 @@ def convert(
         rtol: See ``atol``.
         mixes_batch: Whether the model mixes the samples of a batch on purpose; the report says so.
         proof: ``full``: against the model in float64, on inputs of several sizes, each sample alone and beside others;
-            ``quick``: against the model as it is, to a thousandth, at each batch size.
+            ``thorough``: more of all that, as `bnexport.verify` does; ``quick``: against the model as it is, to a
+            thousandth, at each batch size.
         runtimes: What the ONNX file is verified in: ``ort``, ``ort-plain`` (its optimisers off), ``ort-rounded``
             (each value of a half-precision file rounded), ``ort-cuda``, ``ort-trt``; none: ``ort``, and
             ``ort-cuda`` where it works.

@@ -7,7 +7,7 @@ from bnexport.errors import UsageError
 __all__ = ["PROOFS", "ROADS", "check_proof", "check_road"]
 
 ROADS = ("auto", "fast", "export")
-PROOFS = ("full", "quick")
+PROOFS = ("quick", "full", "thorough")
 
 
 def check_road(road: str) -> None:

@@ -87,9 +87,9 @@ class Intended:
             raise TypeError("a subject that was read from an ONNX file has no module")
         return cls(subject.plain, subject.examples, subject.batch_norms, subject.notes)
 
-    def reference(self) -> Reference:
-        """In float64, where it can run so."""
-        return reference_for(self.plain, self.examples.batch(2))
+    def reference(self, batch: int = 2) -> Reference:
+        """In float64, where it can run so, which is tried on a batch."""
+        return reference_for(self.plain, self.examples.batch(batch))
 
 
 def subject_of(
@@ -154,7 +154,7 @@ def subject_of(
 def _reference(meant: Intended, captured: Captured, proof: str) -> Reference:
     """With what the recording gave, so that it need not be run again."""
     quick = proof == "quick"
-    reference = as_it_is(meant.plain) if quick else meant.reference()
+    reference = as_it_is(meant.plain) if quick else meant.reference(1 if proof == "full" else 2)
     if isinstance(reference.rounding, Knowing):
         for n, outputs in captured.outputs.items():
             given = from_torch(meant.examples.batch(n))

@@ -98,6 +98,23 @@ class Examiner:
                 checks += self._invariance(runner, n, outputs, agreement)
         return self._named(runner, checks)
 
+    def own_briefly(self, reference: Reference) -> list[Check]:
+        """What the runs that there have been tell of the model: its rounding, and the first sample in each batch."""
+        runner, trial = reference.own, self._trial
+        least, checks = min(trial.batches), list[Check]()
+        for n in trial.batches:
+            outputs = trial.rounded[n]
+            self._keep_alone(n, outputs)
+            agreement = [self._forgive(check) for check in self._agreement(runner, n, outputs)]
+            if n == least and runner is not reference.runner:
+                checks += agreement
+            measured = {i for i, check in enumerate(agreement) if is_measured(check)}
+            if n > 1 and self._check_invariance and self._alone is not None:
+                for pair in invariance.alone(outputs, [self._alone[1]], [0], n):
+                    if pair.output in measured:
+                        checks.append(self._moved(runner, n, "alone", pair))
+        return self._named(runner, checks)
+
     def _named(self, runner: Runner, checks: list[Check]) -> list[Check]:
         """With the operators that mix samples, where the runner can read them off its file.
 

@@ -20,9 +20,10 @@ from bnexport.parity.rounding import Rounding, channel
 from bnexport.parity.runner import Knowing, RunFailed
 from bnexport.parity.yardstick import MULTIPLE, Tally, Yardstick, alike_floor
 
-__all__ = ["LARGE", "Extreme", "extreme_inputs", "extremes"]
+__all__ = ["LARGE", "TELLING", "Extreme", "extreme_inputs", "extremes"]
 
 LARGE = "inputs a thousand times as large"
+TELLING = ("zeros", LARGE)  # what is divided by nothing, and what is clipped or overflows
 SEEDS = (2, 3)  # 0 draws the samples, 1 their neighbours
 NUDGES = 2
 

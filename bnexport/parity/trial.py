@@ -11,14 +11,14 @@ import numpy as np
 from bnexport.errors import ParityFailure
 from bnexport.inputs import Examples, InputSpec
 from bnexport.parity.arrays import Arrays, from_torch
-from bnexport.parity.extremes import Extreme, extreme_inputs, extremes
+from bnexport.parity.extremes import TELLING, Extreme, extreme_inputs, extremes
 from bnexport.parity.invariance import batched
 from bnexport.parity.reference import Reference
 from bnexport.parity.rounding import Rounding
-from bnexport.parity.runner import Runner
+from bnexport.parity.runner import Knowing, Runner
 from bnexport.parity.yardstick import NUDGES
 
-__all__ = ["Trial", "prepare"]
+__all__ = ["Trial", "prepare", "prepare_brief"]
 
 _NEIGHBOURS_SEED = 1
 
@@ -99,6 +99,47 @@ def prepare(
         truth=truth,
         rounded=rounded,
         dtypes=tuple(array.dtype for array in plain[max(batches)]),
+        rounding=rounding,
+        reference=reference.runner,
+        extremes=found,
+        left_out=left_out,
+        narrow=_narrow(examples),
+    )
+
+
+def prepare_brief(
+    reference: Reference, examples: Examples, batches: Sequence[int], names: Sequence[str]
+) -> Trial:
+    """As `prepare`, with the reference run on a single sample, where the model's rounding is measured.
+
+    Larger batches are held against the model in its own arithmetic, by that rounding: what is within 8 times of it
+    there is within 9 times of the truth. Of the inputs of other sizes there are those that find the most.
+
+    Raises:
+        RunFailed: As in `prepare`.
+        ParityFailure: As in `prepare`.
+    """
+    inputs = {n: _draw(examples, n, seed=0) for n in batches}
+    least = min(batches)
+    with reference.runner as runner:
+        right = runner.run(inputs[least])
+    with reference.own as own:
+        rounded = {n: own.run(arrays) for n, arrays in inputs.items()}
+    if reference.rounding is reference.own and isinstance(own, Knowing):
+        own.know(inputs[least], rounded[least])
+    _check_count(right, names)
+    rounding = Rounding(reference, [inputs[least]], [right], NUDGES)
+    wanted = extreme_inputs(examples, least)
+    few = {name: wanted[name] for name in TELLING if name in wanted}
+    found, left_out = extremes(reference, few, rounding)
+    return Trial(
+        names=tuple(names),
+        specs=examples.specs,
+        inputs=inputs,
+        others={n: _draw(examples, n, _NEIGHBOURS_SEED) for n in batches if n > 1},
+        truth={**rounded, least: right},
+        rounded=rounded,
+        dtypes=tuple(array.dtype for array in rounded[least]),
         rounding=rounding,
         reference=reference.runner,
         extremes=found,
