@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import gc
 import importlib
-import importlib.util
 import os
 import sys
 import types
@@ -19,13 +18,16 @@ __all__ = ["end", "prepare"]
 _YOUNG = 100_000
 
 
-class _Later(types.ModuleType):
-    """A module that is imported when it is first looked into.
+# onnx_ir imports sympy for sizes that are computed with: a fifth of a second and 30 MB, and few graphs have such.
+_LATER = ("sympy", "onnx_ir._symbolic_shapes")
 
-    onnx_ir imports sympy for sizes that are computed with, a fifth of a second; few graphs have such.
-    """
+
+class _Later(types.ModuleType):
+    """A module that is imported when it is first looked into; where it is missing, that is said then."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__path__":  # asked by who looks through all modules
+            raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         real = importlib.import_module(self.__name__)
@@ -41,8 +43,8 @@ def prepare() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.set_threshold(_YOUNG, 100, 1000)
-    if "sympy" not in sys.modules and importlib.util.find_spec("sympy") is not None:
-        sys.modules["sympy"] = _Later("sympy")
+    for name in _LATER:
+        sys.modules.setdefault(name, _Later(name))
 
 
 def end(code: int) -> NoReturn:
