@@ -102,7 +102,12 @@ def attempt(
     simplify = subject.plain is None if asked.simplify is None else asked.simplify
     with stage(observe, "rewrite"):
         rewritten = rewrite(
-            subject.graph, subject.batch_norms, fold=asked.fold, simplify=simplify, observe=observe
+            subject.graph,
+            subject.batch_norms,
+            fold=asked.fold,
+            simplify=simplify,
+            computed=subject.road == "fast",
+            observe=observe,
         )
     sample = Sample(subject.reference, subject.examples, subject.outputs)
     lowered = lower(

@@ -37,6 +37,7 @@ def rewrite(
     *,
     fold: bool = True,
     simplify: bool = True,
+    computed: bool = False,
     observe: Observer = silent,
 ) -> Rewritten:
     """Run the pipeline over ``model``, which is used up.
@@ -46,6 +47,7 @@ def rewrite(
         known: The BatchNorms of the module behind it, for the ledger.
         fold: Whether BatchNorm is folded.
         simplify: Whether onnxsim runs.
+        computed: Whether all that depends on constants alone has been computed.
         observe: Told of every pass.
 
     Raises:
@@ -56,7 +58,10 @@ def rewrite(
     runs: list[PassRun] = []
     stamp(model)
     for step in pipeline(
-        lambda fate: fates.update({fate.value: fate}), fold=fold, simplify=simplify
+        lambda fate: fates.update({fate.value: fate}),
+        fold=fold,
+        simplify=simplify,
+        computed=computed,
     ):
         start, before = time.perf_counter(), _count(model)
         try:
@@ -87,13 +92,16 @@ def check(model: ir.Model) -> None:
     Raises:
         ExportError: It is not valid.
     """
-    large = [value for value in model.graph.initializers.values() if _is_large(value)]
-    with without(model, large):
+    large = {v: v.const_value for v in model.graph.initializers.values() if _is_large(v)}
+    with without(model, list(large)):
         proto = ir.to_proto(model)
     given = {value.name for value in proto.graph.input}
-    for value in large:
-        if value.name not in given:
-            proto.graph.input.append(ir.to_proto(value))
+    for value, tensor in large.items():
+        if value.name not in given and tensor is not None:
+            info = proto.graph.input.add(name=value.name).type.tensor_type
+            info.elem_type = int(tensor.dtype)
+            for size in tensor.shape.numpy():
+                info.shape.dim.add(dim_value=size)
     if why := invalid(proto.SerializeToString()):
         raise ExportError("the graph is not valid ONNX", why.splitlines()[0][:300])
 

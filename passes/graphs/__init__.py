@@ -47,7 +47,11 @@ __all__ = [
 
 
 def pipeline(
-    record: Callable[[Fate], None], *, fold: bool = True, simplify: bool = True
+    record: Callable[[Fate], None],
+    *,
+    fold: bool = True,
+    simplify: bool = True,
+    computed: bool = False,
 ) -> list[ir.passes.PassBase]:
     """The passes, in order.
 
@@ -55,10 +59,11 @@ def pipeline(
         record: Takes the fate of every BatchNorm.
         fold: Whether BatchNorm is folded.
         simplify: Whether onnxsim runs.
+        computed: Whether all that depends on constants alone has been computed.
     """
     passes: list[ir.passes.PassBase] = [
         InferShapes(),
-        FoldConstants(),  # a weight must be seen as one before anything folds into it
+        FoldConstants(computed=computed),  # a weight must be seen as one before anything folds into it
         DropZeroBias(),
         InferShapes(),  # a Reshape whose target was computed has a shape only now
     ]

@@ -38,11 +38,19 @@ FURTHEST = 2**31 - 1  # as an end, past every axis
 
 
 class FoldConstants(GraphPass):
-    """Evaluate what is constant, turn every Constant node into an initializer, drop what is unread."""
+    """Evaluate what is constant, turn every Constant node into an initializer, drop what is unread.
+
+    Args:
+        computed: Whether nothing is left to evaluate.
+    """
+
+    def __init__(self, *, computed: bool = False) -> None:
+        super().__init__()
+        self._done = computed
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold in place."""
-        computed = _computed(model)
+        computed = not self._done and _computed(model)
         lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(
             model
         )

@@ -152,8 +152,8 @@ class Emitter:
         """Append a node and return its first output; ``node.outputs`` has the others."""
         stem = operator.lower()
         outputs = [ir.Value(name=self.fresh(stem)) for _ in range(count)]
-        known = {key: value for key, value in (attributes or {}).items() if value is not None}
-        node = ir.node(operator, inputs, known, outputs=outputs, name=outputs[0].name)
+        told = [_attribute(k, v) for k, v in (attributes or {}).items() if v is not None]
+        node = ir.Node("", operator, inputs, told, outputs=outputs, name=outputs[0].name)
         if self._call is not None and self._call.kind:
             node.metadata_props[MODULE] = self._call.module
             node.metadata_props[KIND] = self._call.kind
@@ -417,6 +417,16 @@ class Site:
         if not isinstance(number, int | float):
             raise Unsure(f"{self.call.name}: {name} is {number!r}")
         return self.scalar(number, dtype)
+
+
+def _attribute(name: str, value: Any) -> ir.Attr:
+    if isinstance(value, str):
+        return ir.AttrString(name, value)
+    if isinstance(value, float):
+        return ir.AttrFloat32(name, value)
+    if isinstance(value, int):
+        return ir.AttrInt64(name, value)
+    return ir.AttrInt64s(name, [int(each) for each in value])
 
 
 def shape_of(sizes: Sizes) -> ir.Shape:
