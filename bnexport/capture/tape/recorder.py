@@ -122,6 +122,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self._leaves = leaves
         self._opening: list[str] = []
+        self._failed = ""
         # Not the tape itself: a tensor that outlives the recording would keep all its constants.
         self._token = object()
         self._tape = Tape(batch, self._token)
@@ -183,6 +184,8 @@ class _Recorder(TorchFunctionMode):
         self._tape.inputs = tuple(self._enter(tensor) for tensor in given)
         with self:
             results = module(*given)
+        if self._failed:
+            raise Unsure(self._failed)
         self._tape.outputs = tuple(self._output(tensor) for tensor in results)
         self._tape.results = tuple(results)
         if self._witness and len(self._tape.calls) != len(self._witness.calls):
@@ -203,6 +206,8 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = canonical(function)
+        if name == "data":
+            raise Unsure("it takes .data, past which what is written is not seen")
         if name in READ:
             return self._read(name, function, args, kwargs)
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
@@ -252,7 +257,11 @@ class _Recorder(TorchFunctionMode):
         tensors = list(_leaves((args, kwargs)))
         taken = self._encode(args), {key: self._encode(value) for key, value in kwargs.items()}
         versions = [tensor._version for tensor in tensors]
-        result = function(*known(args), **{key: known(value) for key, value in kwargs.items()})
+        try:
+            result = function(*known(args), **{key: known(value) for key, value in kwargs.items()})
+        except Exception as error:
+            self._failed = f"{name} fails ({type(error).__name__}), and it goes on"
+            raise
         if _is_free(result, tensors, taken):
             return result
         written = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]

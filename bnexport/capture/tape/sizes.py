@@ -6,11 +6,12 @@ be added, multiplied and handed to torch, and whatever else asks what it is ends
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import torch
 
-__all__ = ["Size", "Unsure", "known", "size_between"]
+__all__ = ["Size", "Unsure", "alike", "known", "size_between"]
 
 
 class Unsure(Exception):
@@ -164,3 +165,14 @@ def known(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(known(each) for each in value)
     return value
+
+
+def alike(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    """Whether sizes are the same at every batch size; no `Size` is asked to compare itself."""
+    return len(first) == len(second) and all(map(_alike, first, second))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if isinstance(a, Size) and isinstance(b, Size):
+        return (a.scale, a.offset) == (b.scale, b.offset)
+    return not isinstance(a, Size) and not isinstance(b, Size) and bool(a == b)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bnexport.capture.tape.emitter import Emitter
-from bnexport.capture.tape.recorder import Call, Ref, Tape, record, refs_in
+from bnexport.capture.tape.recorder import Ref, Tape, record
 from bnexport.capture.tape.rows import TABLE
 from bnexport.capture.tape.sizes import Unsure
 from bnexport.signature import Plain
@@ -63,31 +64,25 @@ def capture_tape(
 def translate(
     tape: Tape, input_names: Sequence[str], output_names: Sequence[str], opset: int
 ) -> ir.Model:
-    """The graph of a tape; calls that no output needs are left out.
+    """The graph of a tape.
+
+    Calls that no output needs are written, too: the size of what one returns may have been read by Python.
 
     Raises:
         Unsure: A call has no translation.
     """
     emitter = Emitter(tape, opset, input_names)
-    for call in _needed(tape):
+    for call in tape.calls:
+        if call.outputs[0].number in tape.constants:
+            continue
         row = TABLE.get(call.name)
         if row is None:
             raise Unsure(f"{call.name} has no translation")
         emitter.translate(call, row)
     _put_out(emitter, tape.outputs, output_names)
-    return ir.Model(emitter.graph, ir_version=10)
-
-
-def _needed(tape: Tape) -> list[Call]:
-    wanted = {ref.number for ref in tape.outputs}
-    kept = []
-    for call in reversed(tape.calls):
-        if call.outputs[0].number in tape.constants:
-            continue
-        if any(ref.number in wanted for ref in call.outputs):
-            wanted |= {ref.number for ref in refs_in((call.args, call.kwargs))}
-            kept.append(call)
-    return kept[::-1]
+    model = ir.Model(emitter.graph, ir_version=10)
+    RemoveUnusedNodesPass()(model)
+    return model
 
 
 def _put_out(emitter: Emitter, refs: Sequence[Ref], names: Sequence[str]) -> None:

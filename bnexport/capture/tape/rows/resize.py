@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bnexport.capture.tape.emitter import Row, Site
-from bnexport.capture.tape.sizes import Size, Unsure
+from bnexport.capture.tape.sizes import Size, Unsure, alike
 
 __all__ = ["ROWS"]
 
@@ -30,7 +30,7 @@ def _interpolate(site: Site) -> ir.Value:
         raise Unsure(f"interpolation in mode {mode}")
     shape, out = site.shape(), site.out_shape
     site.apart(*range(1, len(shape)))
-    if shape == out and site.plain("scale_factor") is None:
+    if alike(shape, out) and site.plain("scale_factor") is None:
         return site.value()
     scales = _scales(site)
     if scales is not None:

@@ -10,7 +10,7 @@ import torch
 
 from bnexport.capture.tape.emitter import Row, Site, Sizes
 from bnexport.capture.tape.recorder import Ref
-from bnexport.capture.tape.sizes import Size, Unsure
+from bnexport.capture.tape.sizes import Size, Unsure, alike
 
 __all__ = ["ROWS"]
 
@@ -20,7 +20,7 @@ _MOST = 2**63 - 1
 def _reshape(site: Site) -> ir.Value:
     """To the sizes that came out: at most one depends on the batch and may be left to be computed."""
     before, after = site.shape(), site.out_shape
-    if before == after:
+    if alike(before, after):
         return site.value()
     if _flattens(before, after):
         return site.op("Flatten", [site.value()], {"axis": 1})
@@ -28,7 +28,7 @@ def _reshape(site: Site) -> ir.Value:
 
 
 def _flattens(before: Sizes, after: Sizes) -> bool:
-    return len(before) > 2 and len(after) == 2 and bool(before[0] == after[0])
+    return len(before) > 2 and len(after) == 2 and alike(before[:1], after[:1])
 
 
 def _target(before: Sizes, after: Sizes) -> list[int]:
@@ -37,7 +37,7 @@ def _target(before: Sizes, after: Sizes) -> list[int]:
     for axis, size in enumerate(after):
         if not isinstance(size, Size):
             target.append(int(size))
-        elif axis < len(before) and isinstance(before[axis], Size) and before[axis] == size:
+        elif axis < len(before) and alike((before[axis],), (size,)):
             target.append(0)
         else:
             target.append(-1)
@@ -90,7 +90,7 @@ def _movedim(site: Site) -> ir.Value:
 
 def _squeeze(site: Site) -> ir.Value:
     before, after = site.shape(), site.out_shape
-    if before == after:
+    if alike(before, after):
         return site.value()
     given = site.plain("dim")
     axes = site.axes() if given is not None else tuple(range(len(before)))
@@ -110,7 +110,7 @@ def _unsqueeze(site: Site) -> ir.Value:
 
 def _expand(site: Site) -> ir.Value:
     before, after = site.shape(), site.out_shape
-    if before == after:
+    if alike(before, after):
         return site.value()
     target: list[Any] = []
     for axis, size in enumerate(after):
@@ -141,14 +141,14 @@ def _repeated_batch(site: Site, times: Sizes) -> ir.Value:
     before, after = site.shape(), site.out_shape
     padded = (1,) * (len(after) - len(before)) + before
     for old, count in zip(padded, times, strict=True):
-        if old != 1 and count != 1:
+        if not alike((old,), (1,)) and not alike((count,), (1,)):
             raise Unsure("it repeats the batch")
     return site.op("Expand", [site.value(), site.e.sizes(after)])
 
 
 def _cat(site: Site) -> ir.Value:
     tensors = site["tensors"]
-    refs = [ref for ref in tensors if site.e.shape(ref) != (0,)]
+    refs = [ref for ref in tensors if not alike(site.e.shape(ref), (0,))]
     axis = site.axis(rank=len(site.out_shape))
     for ref in refs:
         if isinstance(site.e.shape(ref)[axis], Size):
@@ -297,7 +297,7 @@ def _cut(site: Site, item: slice, axis: int, size: Any) -> tuple[int, int, int, 
     start, stop, step = item.start, item.stop, item.step
     if isinstance(size, Size):
         whole = start in (None, 0) and step in (None, 1)
-        if not whole or not (stop is None or (isinstance(stop, Size) and stop == size)):
+        if not whole or not (stop is None or (isinstance(stop, Size) and alike((stop,), (size,)))):
             raise Unsure("it picks samples of the batch")
         return None
     start, stop, step = (site.check_plain(each, "index") for each in (start, stop, step))
@@ -319,7 +319,8 @@ def _index_select(site: Site) -> ir.Value:
 def _gather(site: Site) -> ir.Value:
     axis = site.axis()
     site.apart(axis)
-    if site.shape()[:axis] != site.shape("index")[:axis] or site.shape()[axis + 1 :] != site.shape("index")[axis + 1 :]:
+    here, there = site.shape(), site.shape("index")
+    if not (alike(here[:axis], there[:axis]) and alike(here[axis + 1 :], there[axis + 1 :])):
         raise Unsure("gather of a part")
     return site.op("GatherElements", [site.value(), site.value("index")], {"axis": axis})
 
