@@ -158,6 +158,9 @@ def _mask(site: Site, scores: tuple[object, ...], dtype: ir.DataType) -> ir.Valu
     mask = site.optional("attn_mask")
     if mask is None or site.dtype("attn_mask") != ir.DataType.BOOL:
         return mask
+    constant = site.constant("attn_mask")
+    if constant is None or not bool(constant.any(-1).all()):
+        raise Unsure("attention that may see nothing")
     zero, low = site.scalar(0.0), site.scalar(float("-inf"))
     return site.op("Where", [mask, zero, low], {}, site.shape("attn_mask"))
 

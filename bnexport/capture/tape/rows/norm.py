@@ -12,7 +12,7 @@ __all__ = ["ROWS"]
 
 
 def _batch_norm(site: Site) -> ir.Value:
-    if site.plain("training") or site.constant("running_mean") is None:
+    if site.arguments.get("training") or site.constant("running_mean") is None:
         raise Unsure("a BatchNorm with the statistics of the batch")
     mean, variance = site.constant("running_mean"), site.constant("running_var")
     if mean is None or variance is None:
