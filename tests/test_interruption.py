@@ -24,9 +24,9 @@ for number in (signal.SIGHUP, signal.SIGTERM):  # nohup, and whoever runs the te
     signal.signal(number, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from bnexport.cli import main
-import bnexport.convert
+import bnexport.attempt
 
-road = sys.modules["bnexport.convert"]
+road = sys.modules["bnexport.attempt"]
 
 def wait(*given, **more):
     print("here", file=sys.__stdout__, flush=True)

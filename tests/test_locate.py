@@ -47,7 +47,7 @@ def test_a_layer_that_the_exporter_translates_wrongly_is_named(net, mistranslati
     with pytest.raises(
         bnexport.ConversionFailed, match="exporter translates it wrongly"
     ) as failure:
-        bnexport.convert(net, tmp_path / "net.onnx", inputs=SHAPE, batch=(1, 2))
+        bnexport.convert(net, tmp_path / "net.onnx", inputs=SHAPE, batch=(1, 2), capture="export")
     origin = failure.value.conversion.parity.origin
     assert origin.layer == mistranslating
     assert origin.operator == "Conv"

@@ -47,7 +47,9 @@ def test_the_defaults_are_those_of_the_function(bnexport, calls):
         "runtimes": (),
         "keep_failed": False,
         "fold": True,
-        "simplify": True,
+        "simplify": None,
+        "capture": "auto",
+        "proof": "full",
         "drift_taps": False,
     }
 
@@ -70,6 +72,7 @@ def test_every_option_reaches_the_function(bnexport, calls):
             "--force",
             "--drift-taps",
         ),
+        *("--capture", "export", "--proof", "quick"),
         *("--profile", "H=1:2:3", "--profile", "H=4", "--static", "--optimisation-level", "2"),
         *("--workspace", "64", "--compatible", "ampere", "--compatible", "version"),
         *("--strip-weights", "--refit", "--timing-cache", "t", "--no-timing-cache"),
@@ -117,6 +120,8 @@ def test_every_option_reaches_the_function(bnexport, calls):
         "keep_failed": True,
         "fold": False,
         "simplify": False,
+        "capture": "export",
+        "proof": "quick",
         "drift_taps": True,
     }
 

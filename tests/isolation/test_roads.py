@@ -56,7 +56,11 @@ def test_what_is_captured_from_a_module_is_isolated_in_onnxsim_alone(net, tmp_pa
     planted(simplify="hang")
     with pytest.raises(NativeFailure, match="onnxsim gave no sign of life"):
         bnexport.convert(
-            net, tmp_path / "b.onnx", inputs=["Nx3x8x8"], isolation=Isolation(timeout=1)
+            net,
+            tmp_path / "b.onnx",
+            inputs=["Nx3x8x8"],
+            simplify=True,
+            isolation=Isolation(timeout=1),
         )
 
 

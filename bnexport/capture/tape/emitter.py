@@ -150,7 +150,7 @@ class Emitter:
         count: int = 1,
     ) -> ir.Value:
         """Append a node and return its first output; ``node.outputs`` has the others."""
-        stem = operator.lower()
+        stem = self._call.name if self._call is not None else operator.lower()
         outputs = [ir.Value(name=self.fresh(stem)) for _ in range(count)]
         told = [_attribute(k, v) for k, v in (attributes or {}).items() if v is not None]
         node = ir.Node("", operator, inputs, told, outputs=outputs, name=outputs[0].name)
