@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-__all__ = ["NETWORKS", "Demucs", "KeywordNet", "M5", "SpectrogramCrnn", "TcnStack"]
+__all__ = ["M5", "NETWORKS", "Demucs", "KeywordNet", "SpectrogramCrnn", "TcnStack"]
 
 
 def block(inputs: int, outputs: int, size: int, **options: int) -> nn.Sequential:
-    layers = [nn.Conv1d(inputs, outputs, size, bias=False, **options), nn.BatchNorm1d(outputs), nn.ReLU()]
+    layers = [
+        nn.Conv1d(inputs, outputs, size, bias=False, **options),
+        nn.BatchNorm1d(outputs),
+        nn.ReLU(),
+    ]
     return nn.Sequential(*layers)
 
 
@@ -32,8 +38,8 @@ class M5(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(x)
-        y = F.avg_pool1d(y, y.shape[-1]).permute(0, 2, 1)
-        return F.log_softmax(self.head(y), dim=2)
+        y = functional.avg_pool1d(y, y.shape[-1]).permute(0, 2, 1)
+        return functional.log_softmax(self.head(y), dim=2)
 
 
 class SpectrogramCrnn(nn.Module):
@@ -44,7 +50,9 @@ class SpectrogramCrnn(nn.Module):
         sizes = ((1, 32), (32, 64), (64, 64))
         self.body = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ELU(), nn.MaxPool2d((2, 2)))
+                nn.Sequential(
+                    nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ELU(), nn.MaxPool2d((2, 2))
+                )
                 for i, o in sizes
             )
         )
@@ -65,7 +73,9 @@ class TcnStack(nn.Module):
         self.first = nn.Conv1d(2, width, 1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.ConstantPad1d((2 * 2**i, 0), 0.0), block(width, width, 3, dilation=2**i), nn.Conv1d(width, width, 1)
+                nn.ConstantPad1d((2 * 2**i, 0), 0.0),
+                block(width, width, 3, dilation=2**i),
+                nn.Conv1d(width, width, 1),
             )
             for i in range(5)
         )
@@ -86,13 +96,15 @@ class Demucs(nn.Module):
         widths = (2, width, 2 * width)
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv1d(i, o, 8, 4), nn.ReLU(), nn.Conv1d(o, 2 * o, 1), nn.GLU(1))
-            for i, o in zip(widths, widths[1:], strict=False)
+            for i, o in itertools.pairwise(widths)
         )
         self.over_time = nn.LSTM(2 * width, 2 * width, bidirectional=True)
         self.turn = nn.Linear(4 * width, 2 * width)
         self.up = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(o, 2 * o, 3, padding=1), nn.GLU(1), nn.ConvTranspose1d(o, i, 8, 4))
-            for i, o in zip(widths[:0:-1][1:] + (2,), widths[:0:-1], strict=True)
+            nn.Sequential(
+                nn.Conv1d(o, 2 * o, 3, padding=1), nn.GLU(1), nn.ConvTranspose1d(o, i, 8, 4)
+            )
+            for i, o in zip((*widths[:0:-1][1:], 2), widths[:0:-1], strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +125,9 @@ class KeywordNet(nn.Module):
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(1, width, (10, 4), 2, (5, 1)), nn.BatchNorm2d(width), nn.ReLU6())
+        self.first = nn.Sequential(
+            nn.Conv2d(1, width, (10, 4), 2, (5, 1)), nn.BatchNorm2d(width), nn.ReLU6()
+        )
         self.blocks = nn.Sequential(*(self._separable(width) for _ in range(4)))
         self.head = nn.Linear(width, 12)
 
@@ -121,7 +135,9 @@ class KeywordNet(nn.Module):
     def _separable(width: int) -> nn.Sequential:
         depth = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
         point = nn.Conv2d(width, width, 1, bias=False)
-        return nn.Sequential(depth, nn.BatchNorm2d(width), nn.ReLU(), point, nn.BatchNorm2d(width), nn.ReLU())
+        return nn.Sequential(
+            depth, nn.BatchNorm2d(width), nn.ReLU(), point, nn.BatchNorm2d(width), nn.ReLU()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.blocks(self.first(x)).mean((-2, -1)))

@@ -24,7 +24,7 @@ import torch
 import zoo
 from torch import nn
 
-from bnexport.capture import capture, recorded
+from bnexport.capture import recorded
 from bnexport.capture.export import export
 from bnexport.health import batch_norms
 from bnexport.inputs import Examples, InputSpec
@@ -32,21 +32,84 @@ from bnexport.report.document import versions
 from bnexport.rewrite import Rewritten, rewrite
 from bnexport.signature import Plain, parameter_names
 
-TIMM = """resnet18 resnet50d resnext50_32x4d seresnet50 skresnet18 res2net50_26w_4s resnest14d densenet121 vgg11_bn
-mobilenetv2_100 mobilenetv3_small_100 mobilenetv4_conv_small efficientnet_b0 tf_efficientnet_b0 efficientnetv2_rw_t
-regnety_004 regnetx_004 repvgg_a0 mobileone_s0 ghostnet_100 ghostnetv2_100 hrnet_w18_small dla34 dpn68 inception_v4
-xception41 convnext_atto convnextv2_atto convmixer_768_32 eca_nfnet_l0 resnetv2_50 cspresnet50 cspdarknet53 darknet53
-ese_vovnet19b_dw mnasnet_100 fbnetc_100 lcnet_050 tinynet_a rexnet_100 hardcorenas_a selecsls42b gernet_s
-botnet26t_256 halonet26t lambda_resnet26t mobilevit_xs mobilevitv2_050 edgenext_xx_small poolformer_s12 fastvit_t8
-repvit_m0_9 starnet_s1 inception_next_tiny levit_128s tf_mixnet_s focalnet_tiny_srf hgnet_tiny""".split()
+TIMM = [
+    "resnet18",
+    "resnet50d",
+    "resnext50_32x4d",
+    "seresnet50",
+    "skresnet18",
+    "res2net50_26w_4s",
+    "resnest14d",
+    "densenet121",
+    "vgg11_bn",
+    "mobilenetv2_100",
+    "mobilenetv3_small_100",
+    "mobilenetv4_conv_small",
+    "efficientnet_b0",
+    "tf_efficientnet_b0",
+    "efficientnetv2_rw_t",
+    "regnety_004",
+    "regnetx_004",
+    "repvgg_a0",
+    "mobileone_s0",
+    "ghostnet_100",
+    "ghostnetv2_100",
+    "hrnet_w18_small",
+    "dla34",
+    "dpn68",
+    "inception_v4",
+    "xception41",
+    "convnext_atto",
+    "convnextv2_atto",
+    "convmixer_768_32",
+    "eca_nfnet_l0",
+    "resnetv2_50",
+    "cspresnet50",
+    "cspdarknet53",
+    "darknet53",
+    "ese_vovnet19b_dw",
+    "mnasnet_100",
+    "fbnetc_100",
+    "lcnet_050",
+    "tinynet_a",
+    "rexnet_100",
+    "hardcorenas_a",
+    "selecsls42b",
+    "gernet_s",
+    "botnet26t_256",
+    "halonet26t",
+    "lambda_resnet26t",
+    "mobilevit_xs",
+    "mobilevitv2_050",
+    "edgenext_xx_small",
+    "poolformer_s12",
+    "fastvit_t8",
+    "repvit_m0_9",
+    "starnet_s1",
+    "inception_next_tiny",
+    "levit_128s",
+    "tf_mixnet_s",
+    "focalnet_tiny_srf",
+    "hgnet_tiny",
+]
 TORCHVISION = {
     **dict.fromkeys(
-        "alexnet googlenet squeezenet1_1 shufflenet_v2_x1_0 mobilenet_v2 mobilenet_v3_small densenet121".split(),
+        [
+            "alexnet",
+            "googlenet",
+            "squeezenet1_1",
+            "shufflenet_v2_x1_0",
+            "mobilenet_v2",
+            "mobilenet_v3_small",
+            "densenet121",
+        ],
         (3, 224, 224),
     ),
     "inception_v3": (3, 299, 299),
     **dict.fromkeys(("r2plus1d_18", "mc3_18", "r3d_18"), (3, 8, 64, 64)),
-    **dict.fromkeys(("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"), (3, 224, 224)),
+    **dict.fromkeys(
+        ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"), (3, 224, 224)
+    ),
 }
 
 
@@ -56,7 +119,10 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     for name, shape in TORCHVISION.items():
         made[f"torchvision/{name}"] = lambda name=name, shape=shape: (_torchvision(name), shape)
     for name, (build, shape) in audio_nets.NETWORKS.items():
-        made[f"audio/{name}"] = lambda build=build, shape=shape: (zoo.trained_like(build(), 0), shape)
+        made[f"audio/{name}"] = lambda build=build, shape=shape: (
+            zoo.trained_like(build(), 0),
+            shape,
+        )
     made["segmentation/unet"] = lambda: zoo.network("unet")
     return made
 
@@ -71,7 +137,9 @@ def _torchvision(name: str) -> nn.Module:
     import torchvision
 
     torch.manual_seed(0)
-    options: dict[str, Any] = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    options: dict[str, Any] = (
+        {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    )
     if name.split("_")[0] in ("fcn", "deeplabv3", "lraspp"):
         options = {"weights_backbone": None}
     return zoo.trained_like(torchvision.models.get_model(name, weights=None, **options), 0)
@@ -136,6 +204,7 @@ def _counts(rewritten: Rewritten) -> dict[str, int]:
 
 
 def main() -> None:
+    """Print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="")
     parser.add_argument("--share", default="0/1", help="this part of so many")
@@ -153,7 +222,9 @@ def main() -> None:
             found[name] = {"taken": False, "why": f"{type(error).__name__}: {str(error)[:200]}"}
         print(name, json.dumps(found[name]), flush=True)
         if options.out:
-            options.out.write_text(json.dumps({"versions": versions(), "networks": found}, indent=1))
+            options.out.write_text(
+                json.dumps({"versions": versions(), "networks": found}, indent=1)
+            )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""One way along the road, from the loaded model to files that are verified: taken again by the slow capture where
-what came of the fast one does not verify.
+"""One way along the road, from the loaded model to files that are verified.
+
+It is taken again, by the slow capture, where what came of the fast one does not verify.
 """
 
 from __future__ import annotations
@@ -74,9 +75,7 @@ class Attempt:
     parity: Parity
 
 
-def attempt(
-    loaded: Loaded, asked: Asked, road: str, stem: Path, observe: Observer
-) -> Attempt:
+def attempt(loaded: Loaded, asked: Asked, road: str, stem: Path, observe: Observer) -> Attempt:
     """Capture, rewrite, build and verify; the errors are those of `bnexport.convert`.
 
     Args:

@@ -16,7 +16,6 @@ from bnexport.conversion import Conversion
 from bnexport.delivery import deliver
 from bnexport.destination import destination_of, stem_of
 from bnexport.errors import UsageError
-from bnexport.roads import check_proof, check_road
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
 from bnexport.isolation import Isolation, expect, isolating, meet_foreign
@@ -33,6 +32,7 @@ from bnexport.report.document import (
     Size,
     Source,
 )
+from bnexport.roads import check_proof, check_road
 from bnexport.targets.tensorrt import EngineOptions
 from bnexport.unchanged import earlier, place_of, request_of
 
@@ -159,7 +159,10 @@ def convert(
     if output is not None:
         Staging(Path(output))  # looks at the folder, before any work
     simplified = _is_onnx(model) if simplify is None else simplify
-    for step in (*(["simplify"] if simplified else []), *(word for word in targets if "trt" in word)):
+    for step in (
+        *(["simplify"] if simplified else []),
+        *(word for word in targets if "trt" in word),
+    ):
         expect(step)
     with stage(timer, "load"):
         loaded = load(

@@ -36,7 +36,9 @@ class Entry:
         return self.state == "ok"
 
 
-def write_manifest(path: Path, names: Sequence[str], known: Mapping[str, str] | None = None) -> None:
+def write_manifest(
+    path: Path, names: Sequence[str], known: Mapping[str, str] | None = None
+) -> None:
     """Write the hashes of files in the same folder; of those in ``known`` it is known."""
     digests = dict(known or {})
     lines = [_line(n, digests.get(n) or file_sha256(path.parent / n)) for n in names]

@@ -55,6 +55,7 @@ def prepare(
             read off the neighbouring layers.
         just_built: Whether a constructor made the module, which leaves all in train mode: that says
             nothing of the model, and no note is made of it.
+        share: Whether the copy has the same tensors, for a module that nobody else holds.
 
     Raises:
         Refused: A layer or wrapper has no equivalent on one device.

@@ -19,4 +19,6 @@ def check_road(road: str) -> None:
 def check_proof(proof: str) -> None:
     """Raise UsageError where there is no such proof."""
     if proof not in PROOFS:
-        raise UsageError(f"proof {proof!r}", "there is no such proof", f"Known: {', '.join(PROOFS)}")
+        raise UsageError(
+            f"proof {proof!r}", "there is no such proof", f"Known: {', '.join(PROOFS)}"
+        )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnexport.roads import PROOFS, ROADS
 from bnexport.cli.answer import Answer
 from bnexport.cli.command import Command
 from bnexport.cli.mode import Mode
@@ -32,6 +31,7 @@ from bnexport.cli.reports import (
     write_reports,
     written_on_failure,
 )
+from bnexport.roads import PROOFS, ROADS
 
 if TYPE_CHECKING:
     from rich.console import Console

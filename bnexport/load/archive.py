@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from bnexport.load.errors import Corrupt, TooLarge, Unsupported
 from bnexport.load.limits import Limits
@@ -17,6 +17,7 @@ from bnexport.load.mapped import LEAST, map_file
 __all__ = ["Archive", "open_archive"]
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_Bytes = TypeVar("_Bytes", bytearray, memoryview, bytearray | memoryview)
 _SMALL = ("version", ".data/version", "byteorder", ".data/serialization_id", "archive_format")
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -56,8 +57,8 @@ class Archive:
         """The size of a record, in bytes."""
         return self._info(name).file_size
 
-    def read(self, name: str, limit: int, bound: str = "") -> bytearray | memoryview:
-        """A record's bytes; of a large one a mapping of the file, which may be written to and is not written back.
+    def read(self, name: str, limit: int, bound: str = "") -> bytearray:
+        """A record's bytes.
 
         Args:
             name: Of the record.
@@ -68,17 +69,33 @@ class Archive:
             Corrupt: It is missing, cut short, or its CRC differs.
             TooLarge: It holds more than ``limit`` bytes.
         """
+        info = self._limited(name, limit, bound)
+        return self._whole(info, self._bytes(info))
+
+    def weights(self, name: str, limit: int) -> bytearray | memoryview:
+        """As `read`; of a large record the bytes lie in a mapping of the file, which may be written to."""
+        info = self._limited(name, limit, "")
+        data = self._bytes(info) if info.file_size < LEAST else self._mapped(info)
+        return self._whole(info, data)
+
+    def _limited(self, name: str, limit: int, bound: str) -> zipfile.ZipInfo:
         info = self._info(name)
         if info.file_size > limit:
             raise TooLarge(self.path, f"record {name!r} holds {info.file_size} bytes", bound)
-        data = self._bytes(info)
+        return info
+
+    def _whole(self, info: zipfile.ZipInfo, data: _Bytes) -> _Bytes:
         if self._checked and zlib.crc32(data) != info.CRC:
             raise Corrupt(
                 self.path,
-                f"record {name!r} is damaged: its CRC differs",
+                f"record {self._short(info)!r} is damaged: its CRC differs",
                 "Save or download the file again",
             )
         return data
+
+    @staticmethod
+    def _short(info: zipfile.ZipInfo) -> str:
+        return info.filename.split("/", 1)[1]
 
     def extent(self, name: str) -> tuple[int, int]:
         """Where a record's bytes begin in the file, and how many they are.
@@ -142,22 +159,27 @@ class Archive:
             raise Corrupt(self.path, f"record {name!r} is missing")
         return self._records[name]
 
-    def _bytes(self, info: zipfile.ZipInfo) -> bytearray | memoryview:
-        """Where they lie, or read straight into one buffer: zipfile would copy, and must check the CRC."""
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            # TorchScript compresses its code; a record of a few kilobytes may unpack to gigabytes.
-            why = f"record {info.filename!r} is compressed, which torch.save never does"
-            raise Unsupported(self.path, why)
-        start = self._start(info)
-        if info.file_size >= LEAST:
-            if self._mapping is None:
-                self._mapping = memoryview(map_file(self._file))
-            return self._mapping[start : start + info.file_size]
-        self._file.seek(start)
+    def _bytes(self, info: zipfile.ZipInfo) -> bytearray:
+        """Read straight into one buffer: zipfile would copy, and cannot leave the CRC unchecked."""
+        self._file.seek(self._stored(info))
         data = bytearray(info.file_size)
         if self._file.readinto(data) != len(data):  # type: ignore[attr-defined]
             raise Corrupt(self.path, f"record {info.filename!r} is damaged")
         return data
+
+    def _mapped(self, info: zipfile.ZipInfo) -> memoryview:
+        start = self._stored(info)
+        if self._mapping is None:
+            self._mapping = memoryview(map_file(self._file))
+        return self._mapping[start : start + info.file_size]
+
+    def _stored(self, info: zipfile.ZipInfo) -> int:
+        """Where the bytes of a record begin that is not compressed."""
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            # TorchScript compresses its code; a record of a few kilobytes may unpack to gigabytes.
+            why = f"record {info.filename!r} is compressed, which torch.save never does"
+            raise Unsupported(self.path, why)
+        return self._start(info)
 
     def _start(self, info: zipfile.ZipInfo) -> int:
         """Where the bytes of a record begin."""

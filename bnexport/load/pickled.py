@@ -46,7 +46,7 @@ def from_archive(archive: Archive, limits: Limits) -> Pickled:
     def read(key: str, size: int) -> bytearray | memoryview:
         if not (0 < len(key) < 32 and key.isascii() and key.isalnum()):
             raise Corrupt(archive.path, f"malformed storage key {key[:40]!r}")
-        return archive.read(f"data/{key}", size)
+        return archive.weights(f"data/{key}", size)
 
     return Pickled(archive.path, root, Tensors(archive.path, read, limits))
 

@@ -64,7 +64,9 @@ class Tensors:
         limits: The bounds.
     """
 
-    def __init__(self, path: str, read: Callable[[str, int], bytearray | memoryview], limits: Limits) -> None:
+    def __init__(
+        self, path: str, read: Callable[[str, int], bytearray | memoryview], limits: Limits
+    ) -> None:
         self._path, self._read, self._limits = path, read, limits
         self._storages: dict[str, torch.UntypedStorage] = {}
         self._made: dict[int, tuple[Call, torch.Tensor]] = {}

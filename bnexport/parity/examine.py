@@ -166,9 +166,9 @@ class Examiner:
                     yield check
                     continue
             check = self._judged(subject, output, extreme.truth[i], i, extreme.rounding)
-            if not check.passed and is_measured(check):
-                if extreme.rounding.of(runner.precision)[i].vague:
-                    continue  # of a tie, say, which rounding decides
+            off = not check.passed and is_measured(check)
+            if off and extreme.rounding.of(runner.precision)[i].vague:
+                continue  # of a tie, say, which rounding decides
             yield check
 
     def _agreement(self, runner: Runner, n: int, outputs: Arrays) -> list[Check]:

@@ -85,7 +85,9 @@ class Extreme:
         own, usual = self.own[index], self.usual.level(index)
         tally = Tally()
         tally.add(own, own)
-        found = tally.yardstick(self.reference.rounding.precision, alike_floor(channel(self.inputs)))
+        found = tally.yardstick(
+            self.reference.rounding.precision, alike_floor(channel(self.inputs))
+        )
         return replace(found.levelled(usual), floor=found.floor * _NEAR / MULTIPLE)
 
 

@@ -116,7 +116,9 @@ def _alone(
             if pair.fault or pair.obstacle:
                 continue
             check = measure.judge(subject, pair.a, pair.b, pair.output, None)
-            detail = "" if check.passed else f"sample 0 by itself is not what it is in a batch: {_CAUSE}"
+            detail = (
+                "" if check.passed else f"sample 0 by itself is not what it is in a batch: {_CAUSE}"
+            )
             yield replace(check, detail=detail or check.detail)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from bnexport.parity.arrays import Array, Arrays, is_floating
+from bnexport.parity.arrays import Arrays, is_floating
 from bnexport.parity.nudge import nudged, stirred
 from bnexport.parity.reference import Reference
 from bnexport.parity.runner import RunFailed, Runner
@@ -78,7 +78,7 @@ class Rounding:
                     _count(self._tallies, outputs, right)
             self._precision = own.precision
         self.finite = not any(tally.lost for tally in self._tallies)
-        self._shortest = self._levelled(
+        self._shortest: tuple[Yardstick, ...] = self._levelled(
             (
                 tally.least(right, nudges, self._precision, self._floor)
                 for tally, right in zip(self._tallies, truth[-1], strict=True)

@@ -12,8 +12,8 @@ from bnexport.parity.arrays import Arrays
 
 __all__ = [
     "Fixed",
-    "Knowing",
     "FrozenBatch",
+    "Knowing",
     "Named",
     "Opened",
     "RunFailed",

@@ -71,7 +71,9 @@ def verify_runners(
         if isinstance(each, Named):
             each.take(names)
     if proof == "quick":
-        checks = [*quickly(reference, runners, examples, sizes, output_names, tolerances, steps.done)]
+        checks = [
+            *quickly(reference, runners, examples, sizes, output_names, tolerances, steps.done)
+        ]
         every = (*skipped, *UNASKED)
         return Parity(reference.description, tuple(checks), every, sizes, None, mixes_batch)
     brief = proof == "full" and not mixes_batch and reference.own is not reference.runner

@@ -273,7 +273,6 @@ class Tally:
             slices=tuple(part.slices(floor) for part in self.parts or ()),
         )
 
-
     def least(self, reference: Array, runs: int, precision: str, floor: float) -> Yardstick:
         """No longer than the yardstick will be when ``runs`` more have been counted against ``reference``.
 

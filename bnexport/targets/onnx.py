@@ -93,7 +93,9 @@ def _write_proto(model: ir.Model, path: Path) -> Path:
     graph = proto.graph.SerializeToString()
     proto.ClearField("graph")
     fields = [(_tensor_field(value), value.const_value) for value in values]
-    length = len(graph) + sum(len(head) + tensor.nbytes for head, tensor in fields if tensor is not None)
+    length = len(graph) + sum(
+        len(head) + tensor.nbytes for head, tensor in fields if tensor is not None
+    )
     with path.open("wb") as stream:
         stream.write(proto.SerializeToString())
         stream.write(_field(_GRAPH, length))
@@ -119,11 +121,12 @@ def _tensor_field(value: ir.Value) -> bytes:
     head = onnx.TensorProto(
         name=value.name or "",
         data_type=int(tensor.dtype),
-        dims=[int(size) for size in tensor.shape],
+        dims=list(tensor.shape.numpy()),
         doc_string=tensor.doc_string or "",
     ).SerializeToString()
     head += _field(_RAW_DATA, tensor.nbytes)
-    return _field(_INITIALIZER, len(head) + tensor.nbytes) + head
+    field: bytes = _field(_INITIALIZER, len(head) + tensor.nbytes) + head
+    return field
 
 
 def _content(tensor: ir.TensorProtocol) -> memoryview:
@@ -131,7 +134,7 @@ def _content(tensor: ir.TensorProtocol) -> memoryview:
     numbers = tensor.numpy()
     plain = tensor.dtype.bitwidth >= 8 and sys.byteorder == "little"
     if plain and numbers.flags.c_contiguous:
-        return memoryview(numbers.reshape(-1).view(np.uint8))
+        return memoryview(numbers.reshape(-1).view(np.uint8).data)
     return memoryview(tensor.tobytes())
 
 

@@ -11,6 +11,7 @@ from bnexport.passes.graphs.bias import DropZeroBias
 from bnexport.passes.graphs.compose_affines import ComposeAffines
 from bnexport.passes.graphs.constants import FoldConstants
 from bnexport.passes.graphs.fate import Fate
+from bnexport.passes.graphs.fix_reshapes import FixReshapes
 from bnexport.passes.graphs.fold import Fold
 from bnexport.passes.graphs.fold_batch_norm import FoldBatchNorm
 from bnexport.passes.graphs.merge_branches import MergeBranches
@@ -26,6 +27,7 @@ __all__ = [
     "ComposeAffines",
     "DropZeroBias",
     "Fate",
+    "FixReshapes",
     "Fold",
     "FoldBatchNorm",
     "FoldConstants",
@@ -63,7 +65,9 @@ def pipeline(
     """
     passes: list[ir.passes.PassBase] = [
         InferShapes(),
-        FoldConstants(computed=computed),  # a weight must be seen as one before anything folds into it
+        FoldConstants(
+            computed=computed
+        ),  # a weight must be seen as one before anything folds into it
         DropZeroBias(),
         InferShapes(),  # a Reshape whose target was computed has a shape only now
     ]
@@ -74,7 +78,7 @@ def pipeline(
             ComposeAffines(),
             common.RemoveUnusedNodesPass(),
         ]
-    passes += [ShareInitializers()]  # a weight used twice folds twice
+    passes += [FixReshapes(), common.RemoveUnusedNodesPass(), ShareInitializers()]  # a weight used twice folds twice
     if simplify:
         passes += [Simplify(), common.RemoveUnusedNodesPass()]
     return [*passes, LowerCaseEinsum(), NameBatch()]

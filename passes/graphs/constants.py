@@ -85,8 +85,33 @@ def _computed(model: ir.Model) -> bool:
 
 # What the library computes from shapes alone, or simplifies.
 _BY_SHAPE = frozenset(
-    "Shape Size Constant ConstantOfShape If Loop Scan Reshape Expand Concat Split SplitToSequence SequenceAt Gather "
-    "Cast CastLike Identity Dropout Transpose Abs Where Sequence Optional Range Slice".split()
+    [
+        "Shape",
+        "Size",
+        "Constant",
+        "ConstantOfShape",
+        "If",
+        "Loop",
+        "Scan",
+        "Reshape",
+        "Expand",
+        "Concat",
+        "Split",
+        "SplitToSequence",
+        "SequenceAt",
+        "Gather",
+        "Cast",
+        "CastLike",
+        "Identity",
+        "Dropout",
+        "Transpose",
+        "Abs",
+        "Where",
+        "Sequence",
+        "Optional",
+        "Range",
+        "Slice",
+    ]
 )
 
 

@@ -52,9 +52,9 @@ class Fold(GraphPass):
         self._edits, self._quiet = 0, {}
         going = True
         while going:
-            while any([self._changes(step, model) for step in self._whole]):
+            while sum(self._changes(step, model) for step in self._whole):
                 pass
-            going = any([self._changes(step, model) for step in self._partly])
+            going = sum(self._changes(step, model) for step in self._partly) > 0
         return ir.passes.PassResult(model, self._edits > 0)
 
     def _changes(self, step: ir.passes.PassBase, model: ir.Model) -> bool:
@@ -64,7 +64,9 @@ class Fold(GraphPass):
         before = model.graph.num_nodes()
         modified = step(model).modified
         if isinstance(step, common.RemoveUnusedNodesPass):
-            modified = model.graph.num_nodes() != before  # a constant that nobody reads is nothing to go on from
+            modified = (
+                model.graph.num_nodes() != before
+            )  # a constant that nobody reads is nothing to go on from
         self._edits += modified
         if not modified or isinstance(step, FoldBatchNorm):  # which goes to its own fixed point
             self._quiet[step] = self._edits

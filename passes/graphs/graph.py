@@ -45,8 +45,6 @@ class Written(Protocol):
         ...
 
 
-
-
 def operands(node: ir.Node) -> list[ir.Value]:
     """The inputs that are present (ONNX writes an omitted optional input as None)."""
     return [value for value in node.inputs if value is not None]

@@ -6,9 +6,8 @@ every reader that sees it. A reader that asks for nothing wants its channels as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir

@@ -12,8 +12,8 @@ import onnx_ir as ir
 from bnexport.passes.graphs.affine import ChannelAffine
 from bnexport.passes.graphs.biased import add_bias, leaves_add
 from bnexport.passes.graphs.graph import Array, bypass, readers, set_constant
-from bnexport.passes.graphs.scaled import Scaled
 from bnexport.passes.graphs.naming import Names
+from bnexport.passes.graphs.scaled import Scaled
 
 __all__ = ["Absorbed", "Constants", "Plan", "Step", "absorbed", "appended", "composed"]
 

@@ -142,8 +142,10 @@ class _Walk:
             if affine is not None:
                 return affine
             if self.undo and all(heard[0][1].like(other) for _, other in heard):
-                return self.undone(heard[0][1], silent, root) if self.asks else self.claimed(
-                    heard[0][1], silent
+                return (
+                    self.undone(heard[0][1], silent, root)
+                    if self.asks
+                    else self.claimed(heard[0][1], silent)
                 )
         producer = value.producer()
         operator = producer.op_type if producer else "value"

@@ -6,6 +6,7 @@ A network's folded weights would take as much memory again as its weights.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -64,9 +65,9 @@ class ScaledTensor(ir.LazyTensor):
 
     def __init__(self, scaled: Scaled, name: str) -> None:
         self.scaled = scaled
-        super().__init__(self._made, scaled.base.dtype, scaled.base.shape, name=name)
+        super().__init__(self._made, scaled.base.dtype, ir.Shape(scaled.shape), name=name)
 
-    def _made(self) -> ir.Tensor:
+    def _made(self) -> ir.Tensor[Any]:
         base = self.scaled.base.numpy()
         rounded = np.empty(base.shape, base.dtype)
         # In pieces: neither the weight nor the product is ever whole in float64.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 __all__ = ["FOOLERS", "Does"]
 
@@ -180,7 +180,7 @@ def mapped(m, y):
 
 def compiled_weights(m, y):
     weight = m.conv.weight - m.conv.weight.mean((1, 2, 3), keepdim=True)
-    return F.conv2d(y[:, :3], weight / weight.std((1, 2, 3), keepdim=True), padding=1)
+    return functional.conv2d(y[:, :3], weight / weight.std((1, 2, 3), keepdim=True), padding=1)
 
 
 def groups(m, y):
@@ -269,7 +269,7 @@ WAYS: dict[str, Callable[[Does, Tensor], object]] = {
     "in_place_then_old": lambda m, y: (y * 2) + y.relu_(),
     # chance
     "noise": lambda m, y: y + torch.rand_like(y),
-    "live_dropout": lambda m, y: F.dropout(y, 0.5, training=True),
+    "live_dropout": lambda m, y: functional.dropout(y, 0.5, training=True),
     "numpy_noise": lambda m, y: y * np.random.rand(),
     "python_noise": lambda m, y: y * random.random(),
     # what the recorder does not see into
@@ -283,7 +283,7 @@ WAYS: dict[str, Callable[[Does, Tensor], object]] = {
     "weights_computed": compiled_weights,
     # over the batch
     "mean_over_batch": lambda m, y: y - y.mean(0, keepdim=True),
-    "batch_statistics": lambda m, y: F.batch_norm(y, None, None, training=True),
+    "batch_statistics": lambda m, y: functional.batch_norm(y, None, None, training=True),
     "sorted": lambda m, y: y.sort(0).values,
     "rolled": lambda m, y: y.roll(1, 0),
     "flipped": lambda m, y: y.flip(0),

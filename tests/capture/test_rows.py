@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from bnexport.capture import Captured, recorded
 from bnexport.capture.tape.rows import TABLE
@@ -38,33 +38,43 @@ class Calls(nn.Module):
 def conv(function, shape, bias=True, **options):
     def call(x, w):
         weight = w(*shape)
-        return function(x, weight, w(options.get("out", shape[0])) if bias else None, **{
-            k: v for k, v in options.items() if k != "out"
-        })
+        return function(
+            x,
+            weight,
+            w(options.get("out", shape[0])) if bias else None,
+            **{k: v for k, v in options.items() if k != "out"},
+        )
 
     return call
 
 
 CASES = {
     # linear
-    "conv1d": [(SERIES, conv(F.conv1d, (6, 4, 3))), (SERIES, conv(F.conv1d, (6, 4, 3), False, stride=2, padding=1))],
+    "conv1d": [
+        (SERIES, conv(functional.conv1d, (6, 4, 3))),
+        (SERIES, conv(functional.conv1d, (6, 4, 3), False, stride=2, padding=1)),
+    ],
     "conv2d": [
-        (IMAGE, conv(F.conv2d, (6, 4, 3, 5), padding=(1, 2), stride=(2, 1))),
-        (IMAGE, conv(F.conv2d, (4, 1, 3, 3), groups=4, dilation=2)),
-        (IMAGE, conv(F.conv2d, (4, 4, 4, 4), False, padding="same")),
-        (IMAGE, conv(F.conv2d, (4, 4, 3, 3), padding="valid")),
+        (IMAGE, conv(functional.conv2d, (6, 4, 3, 5), padding=(1, 2), stride=(2, 1))),
+        (IMAGE, conv(functional.conv2d, (4, 1, 3, 3), groups=4, dilation=2)),
+        (IMAGE, conv(functional.conv2d, (4, 4, 4, 4), False, padding="same")),
+        (IMAGE, conv(functional.conv2d, (4, 4, 3, 3), padding="valid")),
     ],
-    "conv3d": [(VOLUME, conv(F.conv3d, (5, 4, 3, 3, 1), padding=(1, 1, 0)))],
-    "conv_transpose1d": [(SERIES, conv(F.conv_transpose1d, (4, 6, 3), out=6, stride=2, output_padding=1))],
+    "conv3d": [(VOLUME, conv(functional.conv3d, (5, 4, 3, 3, 1), padding=(1, 1, 0)))],
+    "conv_transpose1d": [
+        (SERIES, conv(functional.conv_transpose1d, (4, 6, 3), out=6, stride=2, output_padding=1))
+    ],
     "conv_transpose2d": [
-        (IMAGE, conv(F.conv_transpose2d, (4, 3, 2, 2), out=6, groups=2, stride=2)),
-        (IMAGE, conv(F.conv_transpose2d, (4, 6, 3, 3), False, padding=1, dilation=2)),
+        (IMAGE, conv(functional.conv_transpose2d, (4, 3, 2, 2), out=6, groups=2, stride=2)),
+        (IMAGE, conv(functional.conv_transpose2d, (4, 6, 3, 3), False, padding=1, dilation=2)),
     ],
-    "conv_transpose3d": [(VOLUME, conv(F.conv_transpose3d, (4, 2, 2, 2, 2), out=2, stride=2))],
+    "conv_transpose3d": [
+        (VOLUME, conv(functional.conv_transpose3d, (4, 2, 2, 2, 2), out=2, stride=2))
+    ],
     "linear": [
-        (VECTOR, lambda x, w: F.linear(x, w(5, 12), w(5))),
-        (VECTOR, lambda x, w: F.linear(x, w(5, 12))),
-        (IMAGE, lambda x, w: F.linear(x, w(5, 12), w(5))),
+        (VECTOR, lambda x, w: functional.linear(x, w(5, 12), w(5))),
+        (VECTOR, lambda x, w: functional.linear(x, w(5, 12))),
+        (IMAGE, lambda x, w: functional.linear(x, w(5, 12), w(5))),
     ],
     "matmul": [(IMAGE, lambda x, w: x @ w(12, 5)), (IMAGE, lambda x, w: x @ x.mT)],
     "bmm": [(SERIES, lambda x, w: torch.bmm(x, x.transpose(1, 2)))],
@@ -72,63 +82,83 @@ CASES = {
     "mv": [(VECTOR, lambda x, w: torch.mv(x, w(12)))],
     "addmm": [(VECTOR, lambda x, w: torch.addmm(w(3), x, w(12, 3)))],
     "einsum": [(SERIES, lambda x, w: torch.einsum("bcl, cd -> bdl", x, w(4, 3)))],
-    "embedding": [(VECTOR, lambda x, w: F.embedding((x > 0).long(), w(2, 5)))],
+    "embedding": [(VECTOR, lambda x, w: functional.embedding((x > 0).long(), w(2, 5)))],
     "scaled_dot_product_attention": [
-        (IMAGE, lambda x, w: F.scaled_dot_product_attention(x, x * 2, x + 1)),
-        (IMAGE, lambda x, w: F.scaled_dot_product_attention(x, x, x, is_causal=True)),
-        (IMAGE, lambda x, w: F.scaled_dot_product_attention(x, x, x, w(8, 8) > -1, scale=0.3)),
-        (IMAGE, lambda x, w: F.scaled_dot_product_attention(x, x, x, w(8, 8))),
+        (IMAGE, lambda x, w: functional.scaled_dot_product_attention(x, x * 2, x + 1)),
+        (IMAGE, lambda x, w: functional.scaled_dot_product_attention(x, x, x, is_causal=True)),
+        (
+            IMAGE,
+            lambda x, w: functional.scaled_dot_product_attention(x, x, x, w(8, 8) > -1, scale=0.3),
+        ),
+        (IMAGE, lambda x, w: functional.scaled_dot_product_attention(x, x, x, w(8, 8))),
     ],
     # normalisation
     "batch_norm": [
-        (IMAGE, lambda x, w: F.batch_norm(x, w(4), w(4).abs(), w(4), w(4), eps=1e-3)),
-        (VECTOR, lambda x, w: F.batch_norm(x, w(12), w(12).abs())),
+        (IMAGE, lambda x, w: functional.batch_norm(x, w(4), w(4).abs(), w(4), w(4), eps=1e-3)),
+        (VECTOR, lambda x, w: functional.batch_norm(x, w(12), w(12).abs())),
     ],
     "layer_norm": [
-        (IMAGE, lambda x, w: F.layer_norm(x, (8, 12), w(8, 12), w(8, 12))),
-        (SERIES, lambda x, w: F.layer_norm(x, (12,), eps=1e-3)),
+        (IMAGE, lambda x, w: functional.layer_norm(x, (8, 12), w(8, 12), w(8, 12))),
+        (SERIES, lambda x, w: functional.layer_norm(x, (12,), eps=1e-3)),
     ],
     "group_norm": [
-        (IMAGE, lambda x, w: F.group_norm(x, 2, w(4), w(4))),
-        (SERIES, lambda x, w: F.group_norm(x, 4)),
-        (IMAGE, lambda x, w: F.group_norm(x, 1, w(4), w(4), 1e-2)),
+        (IMAGE, lambda x, w: functional.group_norm(x, 2, w(4), w(4))),
+        (SERIES, lambda x, w: functional.group_norm(x, 4)),
+        (IMAGE, lambda x, w: functional.group_norm(x, 1, w(4), w(4), 1e-2)),
     ],
     "instance_norm": [
-        (IMAGE, lambda x, w: F.instance_norm(x, None, None, w(4), w(4))),
-        (IMAGE, lambda x, w: F.instance_norm(x, w(4), w(4).abs(), use_input_stats=False)),
+        (IMAGE, lambda x, w: functional.instance_norm(x, None, None, w(4), w(4))),
+        (IMAGE, lambda x, w: functional.instance_norm(x, w(4), w(4).abs(), use_input_stats=False)),
     ],
-    "local_response_norm": [(IMAGE, lambda x, w: F.local_response_norm(x, 3, 1e-2, 0.5, 2.0))],
+    "local_response_norm": [
+        (IMAGE, lambda x, w: functional.local_response_norm(x, 3, 1e-2, 0.5, 2.0))
+    ],
     # activations
-    "relu": [(IMAGE, lambda x, w: F.relu(x)), (IMAGE, lambda x, w: (x + 0).relu_())],
+    "relu": [(IMAGE, lambda x, w: functional.relu(x)), (IMAGE, lambda x, w: (x + 0).relu_())],
     "sigmoid": [(IMAGE, lambda x, w: torch.sigmoid(x))],
     "tanh": [(IMAGE, lambda x, w: x.tanh())],
-    "softsign": [(IMAGE, lambda x, w: F.softsign(x))],
-    "mish": [(IMAGE, lambda x, w: F.mish(x))],
-    "hardswish": [(IMAGE, lambda x, w: F.hardswish(4 * x))],
-    "hardsigmoid": [(IMAGE, lambda x, w: F.hardsigmoid(4 * x))],
-    "silu": [(IMAGE, lambda x, w: F.silu(x))],
-    "gelu": [(IMAGE, lambda x, w: F.gelu(x)), (IMAGE, lambda x, w: F.gelu(x, approximate="tanh"))],
-    "leaky_relu": [(IMAGE, lambda x, w: F.leaky_relu(x, 0.2, inplace=False))],
-    "elu": [(IMAGE, lambda x, w: F.elu(x, 0.7))],
-    "celu": [(IMAGE, lambda x, w: F.celu(x, 0.7))],
-    "selu": [(IMAGE, lambda x, w: F.selu(x))],
-    "prelu": [(IMAGE, lambda x, w: F.prelu(x, w(4))), (SERIES, lambda x, w: F.prelu(x, w(1)))],
-    "relu6": [(IMAGE, lambda x, w: F.relu6(8 * x))],
-    "hardtanh": [(IMAGE, lambda x, w: F.hardtanh(x, -0.5, 0.25))],
-    "softplus": [(IMAGE, lambda x, w: F.softplus(x)), (IMAGE, lambda x, w: F.softplus(x, beta=2))],
-    "softmax": [(IMAGE, lambda x, w: x.softmax(1)), (IMAGE, lambda x, w: F.softmax(x, dim=-1))],
-    "log_softmax": [(IMAGE, lambda x, w: F.log_softmax(x, 2))],
-    "logsigmoid": [(IMAGE, lambda x, w: F.logsigmoid(x))],
-    "glu": [(IMAGE, lambda x, w: F.glu(x, 1))],
-    "threshold": [(IMAGE, lambda x, w: F.threshold(x, 0.1, -3.0))],
-    "tanhshrink": [(IMAGE, lambda x, w: F.tanhshrink(x))],
+    "softsign": [(IMAGE, lambda x, w: functional.softsign(x))],
+    "mish": [(IMAGE, lambda x, w: functional.mish(x))],
+    "hardswish": [(IMAGE, lambda x, w: functional.hardswish(4 * x))],
+    "hardsigmoid": [(IMAGE, lambda x, w: functional.hardsigmoid(4 * x))],
+    "silu": [(IMAGE, lambda x, w: functional.silu(x))],
+    "gelu": [
+        (IMAGE, lambda x, w: functional.gelu(x)),
+        (IMAGE, lambda x, w: functional.gelu(x, approximate="tanh")),
+    ],
+    "leaky_relu": [(IMAGE, lambda x, w: functional.leaky_relu(x, 0.2, inplace=False))],
+    "elu": [(IMAGE, lambda x, w: functional.elu(x, 0.7))],
+    "celu": [(IMAGE, lambda x, w: functional.celu(x, 0.7))],
+    "selu": [(IMAGE, lambda x, w: functional.selu(x))],
+    "prelu": [
+        (IMAGE, lambda x, w: functional.prelu(x, w(4))),
+        (SERIES, lambda x, w: functional.prelu(x, w(1))),
+    ],
+    "relu6": [(IMAGE, lambda x, w: functional.relu6(8 * x))],
+    "hardtanh": [(IMAGE, lambda x, w: functional.hardtanh(x, -0.5, 0.25))],
+    "softplus": [
+        (IMAGE, lambda x, w: functional.softplus(x)),
+        (IMAGE, lambda x, w: functional.softplus(x, beta=2)),
+    ],
+    "softmax": [
+        (IMAGE, lambda x, w: x.softmax(1)),
+        (IMAGE, lambda x, w: functional.softmax(x, dim=-1)),
+    ],
+    "log_softmax": [(IMAGE, lambda x, w: functional.log_softmax(x, 2))],
+    "logsigmoid": [(IMAGE, lambda x, w: functional.logsigmoid(x))],
+    "glu": [(IMAGE, lambda x, w: functional.glu(x, 1))],
+    "threshold": [(IMAGE, lambda x, w: functional.threshold(x, 0.1, -3.0))],
+    "tanhshrink": [(IMAGE, lambda x, w: functional.tanhshrink(x))],
     # elements
     "abs": [(IMAGE, lambda x, w: abs(x))],
     "neg": [(IMAGE, lambda x, w: -x)],
     "exp": [(IMAGE, lambda x, w: x.exp())],
     "log": [(IMAGE, lambda x, w: x.abs().log())],
     "sqrt": [(IMAGE, lambda x, w: x.abs().sqrt())],
-    "reciprocal": [(IMAGE, lambda x, w: 1 / (x.abs() + 1)), (IMAGE, lambda x, w: (x.abs() + 1).reciprocal())],
+    "reciprocal": [
+        (IMAGE, lambda x, w: 1 / (x.abs() + 1)),
+        (IMAGE, lambda x, w: (x.abs() + 1).reciprocal()),
+    ],
     "floor": [(IMAGE, lambda x, w: (3 * x).floor())],
     "ceil": [(IMAGE, lambda x, w: (3 * x).ceil())],
     "round": [(IMAGE, lambda x, w: (3 * x).round())],
@@ -151,7 +181,10 @@ CASES = {
     "sub": [(IMAGE, lambda x, w: x - w(12)), (IMAGE, lambda x, w: x.sub(1.5, alpha=2))],
     "rsub": [(IMAGE, lambda x, w: 1 - x), (IMAGE, lambda x, w: torch.rsub(x, 3))],
     "mul": [(IMAGE, lambda x, w: x * 0.5 * w(8, 1)), (IMAGE, lambda x, w: (x > 0) * x)],
-    "div": [(IMAGE, lambda x, w: x / 3), (IMAGE, lambda x, w: torch.div(x, 0.3, rounding_mode="floor"))],
+    "div": [
+        (IMAGE, lambda x, w: x / 3),
+        (IMAGE, lambda x, w: torch.div(x, 0.3, rounding_mode="floor")),
+    ],
     "rdiv": [(IMAGE, lambda x, w: 2 / (x.abs() + 1))],
     "floor_divide": [(IMAGE, lambda x, w: x // 0.3)],
     "remainder": [(IMAGE, lambda x, w: (5 * x).long() % 3)],
@@ -189,10 +222,16 @@ CASES = {
     "bitwise_or": [(IMAGE, lambda x, w: (x > 1) | (x < 0))],
     "bitwise_xor": [(IMAGE, lambda x, w: (x > 1) ^ (x > 0))],
     "bitwise_not": [(IMAGE, lambda x, w: ~(x > 0))],
-    "where": [(IMAGE, lambda x, w: torch.where(x > 0, x, 0.0)), (IMAGE, lambda x, w: torch.where(x > 0, w(12), x))],
+    "where": [
+        (IMAGE, lambda x, w: torch.where(x > 0, x, 0.0)),
+        (IMAGE, lambda x, w: torch.where(x > 0, w(12), x)),
+    ],
     "masked_fill": [(IMAGE, lambda x, w: x.masked_fill(x > 0, -1e4))],
-    "dropout": [(IMAGE, lambda x, w: F.dropout(x, 0.5, training=False) + 1)],
-    "to": [(IMAGE, lambda x, w: x.to(torch.float64).to(dtype=torch.float32)), (IMAGE, lambda x, w: (9 * x).to(torch.int32))],
+    "dropout": [(IMAGE, lambda x, w: functional.dropout(x, 0.5, training=False) + 1)],
+    "to": [
+        (IMAGE, lambda x, w: x.to(torch.float64).to(dtype=torch.float32)),
+        (IMAGE, lambda x, w: (9 * x).to(torch.int32)),
+    ],
     "to_like": [(IMAGE, lambda x, w: (x > 0).type_as(x))],
     "float": [(IMAGE, lambda x, w: (x > 0).float())],
     "half": [(IMAGE, lambda x, w: x.half().float())],
@@ -202,7 +241,10 @@ CASES = {
     "bool": [(IMAGE, lambda x, w: x.relu().bool())],
     "type": [(IMAGE, lambda x, w: x.type(torch.float64))],
     "addcmul": [(IMAGE, lambda x, w: torch.addcmul(x, x, w(12), value=0.5))],
-    "lerp": [(IMAGE, lambda x, w: torch.lerp(x, w(12), 0.3)), (IMAGE, lambda x, w: torch.lerp(x, -x, x.sigmoid()))],
+    "lerp": [
+        (IMAGE, lambda x, w: torch.lerp(x, w(12), 0.3)),
+        (IMAGE, lambda x, w: torch.lerp(x, -x, x.sigmoid())),
+    ],
     "log2": [(IMAGE, lambda x, w: (x.abs() + 1).log2())],
     "log10": [(IMAGE, lambda x, w: (x.abs() + 1).log10())],
     "log1p": [(IMAGE, lambda x, w: x.abs().log1p())],
@@ -216,16 +258,38 @@ CASES = {
         (IMAGE, lambda x, w: x.view(-1, 12)),
         (IMAGE, lambda x, w: x.view(x.size(0) * 4, 8, 12).view(x.size(0), -1, 6)),
     ],
-    "reshape": [(IMAGE, lambda x, w: x.transpose(1, 2).reshape(len(x.shape) * 2, -1, 12)[:, :1, :1] * 0 + 1 if False else x.reshape((-1, 4, 96)))],
+    "reshape": [
+        (
+            IMAGE,
+            lambda x, w: (
+                x.transpose(1, 2).reshape(len(x.shape) * 2, -1, 12)[:, :1, :1] * 0 + 1
+                if False
+                else x.reshape((-1, 4, 96))
+            ),
+        )
+    ],
     "reshape_as": [(IMAGE, lambda x, w: x.flatten(1).reshape_as(x))],
-    "flatten": [(IMAGE, lambda x, w: x.flatten(1)), (IMAGE, lambda x, w: x.flatten(2)), (IMAGE, lambda x, w: x.flatten(0, 1))],
+    "flatten": [
+        (IMAGE, lambda x, w: x.flatten(1)),
+        (IMAGE, lambda x, w: x.flatten(2)),
+        (IMAGE, lambda x, w: x.flatten(0, 1)),
+    ],
     "unflatten": [(IMAGE, lambda x, w: x.unflatten(1, (2, 2)))],
-    "permute": [(IMAGE, lambda x, w: x.permute(0, 2, 3, 1)), (IMAGE, lambda x, w: torch.permute(x, (3, 0, -2, 1)))],
+    "permute": [
+        (IMAGE, lambda x, w: x.permute(0, 2, 3, 1)),
+        (IMAGE, lambda x, w: torch.permute(x, (3, 0, -2, 1))),
+    ],
     "transpose": [(IMAGE, lambda x, w: x.transpose(1, -1)), (IMAGE, lambda x, w: x.swapaxes(0, 2))],
     "t": [(VECTOR, lambda x, w: x.t() * 2), (VECTOR, lambda x, w: x.T)],
     "mt": [(IMAGE, lambda x, w: x.mT)],
-    "movedim": [(IMAGE, lambda x, w: x.movedim(1, -1)), (IMAGE, lambda x, w: x.movedim((1, 2), (3, 1)))],
-    "squeeze": [(IMAGE, lambda x, w: x.mean(2, keepdim=True).squeeze(2)), (IMAGE, lambda x, w: x.squeeze(1) + 1)],
+    "movedim": [
+        (IMAGE, lambda x, w: x.movedim(1, -1)),
+        (IMAGE, lambda x, w: x.movedim((1, 2), (3, 1))),
+    ],
+    "squeeze": [
+        (IMAGE, lambda x, w: x.mean(2, keepdim=True).squeeze(2)),
+        (IMAGE, lambda x, w: x.squeeze(1) + 1),
+    ],
     "unsqueeze": [(IMAGE, lambda x, w: x.unsqueeze(1)), (IMAGE, lambda x, w: x.unsqueeze(-1))],
     "expand": [
         (IMAGE, lambda x, w: x[:, :1].expand(-1, 3, -1, -1)),
@@ -240,13 +304,28 @@ CASES = {
         (VECTOR, lambda x, w: x.unsqueeze(1).repeat(1, 3, 1)),
     ],
     "tile": [(IMAGE, lambda x, w: x.tile((1, 1, 2, 1)))],
-    "cat": [(IMAGE, lambda x, w: torch.cat([x, x * 2], 1)), (IMAGE, lambda x, w: torch.cat((x, x.long()), dim=-1))],
-    "stack": [(IMAGE, lambda x, w: torch.stack([x, -x], 1)), (IMAGE, lambda x, w: torch.stack((x, x), -1))],
-    "chunk": [(IMAGE, lambda x, w: x.chunk(3, 3)), (IMAGE, lambda x, w: torch.chunk(x, 2, dim=1)[1])],
-    "split": [(IMAGE, lambda x, w: x.split(5, 3)), (IMAGE, lambda x, w: torch.split(x, (1, 3), 1)[1])],
+    "cat": [
+        (IMAGE, lambda x, w: torch.cat([x, x * 2], 1)),
+        (IMAGE, lambda x, w: torch.cat((x, x.long()), dim=-1)),
+    ],
+    "stack": [
+        (IMAGE, lambda x, w: torch.stack([x, -x], 1)),
+        (IMAGE, lambda x, w: torch.stack((x, x), -1)),
+    ],
+    "chunk": [
+        (IMAGE, lambda x, w: x.chunk(3, 3)),
+        (IMAGE, lambda x, w: torch.chunk(x, 2, dim=1)[1]),
+    ],
+    "split": [
+        (IMAGE, lambda x, w: x.split(5, 3)),
+        (IMAGE, lambda x, w: torch.split(x, (1, 3), 1)[1]),
+    ],
     "tensor_split": [(IMAGE, lambda x, w: torch.tensor_split(x, 3, 1))],
     "unbind": [(IMAGE, lambda x, w: x.unbind(1))],
-    "narrow": [(IMAGE, lambda x, w: x.narrow(1, 1, 2)), (IMAGE, lambda x, w: torch.narrow(x, -1, 3, 4))],
+    "narrow": [
+        (IMAGE, lambda x, w: x.narrow(1, 1, 2)),
+        (IMAGE, lambda x, w: torch.narrow(x, -1, 3, 4)),
+    ],
     "select": [(IMAGE, lambda x, w: x.select(1, -1)), (IMAGE, lambda x, w: torch.select(x, 2, 3))],
     "getitem": [
         (IMAGE, lambda x, w: x[:, 1]),
@@ -261,66 +340,97 @@ CASES = {
     "index_select": [(IMAGE, lambda x, w: x.index_select(1, torch.tensor([3, 1])))],
     "gather": [(IMAGE, lambda x, w: x.gather(3, x.argsort(3) if False else (x > 0).long()))],
     "flip": [(IMAGE, lambda x, w: x.flip(1, 3)), (IMAGE, lambda x, w: torch.flip(x, [2]))],
-    "roll": [(IMAGE, lambda x, w: x.roll(2, 3)), (IMAGE, lambda x, w: torch.roll(x, (-1, 3), (2, 3)))],
-    "pad": [
-        (IMAGE, lambda x, w: F.pad(x, (1, 2, 0, 3))),
-        (IMAGE, lambda x, w: F.pad(x, (1, 2), value=1.5)),
-        (IMAGE, lambda x, w: F.pad(x, (1, 2, 2, 1), mode="reflect")),
-        (IMAGE, lambda x, w: F.pad(x, (1, 2, 2, 1), mode="replicate")),
-        (IMAGE, lambda x, w: F.pad(x, (1, 2, 2, 1), mode="circular")),
-        (IMAGE, lambda x, w: F.pad(x, (-1, 2))),
+    "roll": [
+        (IMAGE, lambda x, w: x.roll(2, 3)),
+        (IMAGE, lambda x, w: torch.roll(x, (-1, 3), (2, 3))),
     ],
-    "pixel_shuffle": [(IMAGE, lambda x, w: F.pixel_shuffle(x, 2))],
-    "pixel_unshuffle": [(IMAGE, lambda x, w: F.pixel_unshuffle(x, 2))],
-    "channel_shuffle": [(IMAGE, lambda x, w: F.channel_shuffle(x, 2))],
+    "pad": [
+        (IMAGE, lambda x, w: functional.pad(x, (1, 2, 0, 3))),
+        (IMAGE, lambda x, w: functional.pad(x, (1, 2), value=1.5)),
+        (IMAGE, lambda x, w: functional.pad(x, (1, 2, 2, 1), mode="reflect")),
+        (IMAGE, lambda x, w: functional.pad(x, (1, 2, 2, 1), mode="replicate")),
+        (IMAGE, lambda x, w: functional.pad(x, (1, 2, 2, 1), mode="circular")),
+        (IMAGE, lambda x, w: functional.pad(x, (-1, 2))),
+    ],
+    "pixel_shuffle": [(IMAGE, lambda x, w: functional.pixel_shuffle(x, 2))],
+    "pixel_unshuffle": [(IMAGE, lambda x, w: functional.pixel_unshuffle(x, 2))],
+    "channel_shuffle": [(IMAGE, lambda x, w: functional.channel_shuffle(x, 2))],
     "tril": [(IMAGE, lambda x, w: x.tril(1))],
     "triu": [(IMAGE, lambda x, w: x.triu(-1))],
     # pooling
-    "max_pool1d": [(SERIES, lambda x, w: F.max_pool1d(x, 3, 2, 1))],
+    "max_pool1d": [(SERIES, lambda x, w: functional.max_pool1d(x, 3, 2, 1))],
     "max_pool2d": [
-        (IMAGE, lambda x, w: F.max_pool2d(x, 2)),
-        (IMAGE, lambda x, w: F.max_pool2d(x, 3, 2, 1, ceil_mode=True)),
-        (IMAGE, lambda x, w: F.max_pool2d(x, (2, 3), dilation=2)),
-        (IMAGE, lambda x, w: F.max_pool2d(x, 3, 2, ceil_mode=True)),
+        (IMAGE, lambda x, w: functional.max_pool2d(x, 2)),
+        (IMAGE, lambda x, w: functional.max_pool2d(x, 3, 2, 1, ceil_mode=True)),
+        (IMAGE, lambda x, w: functional.max_pool2d(x, (2, 3), dilation=2)),
+        (IMAGE, lambda x, w: functional.max_pool2d(x, 3, 2, ceil_mode=True)),
     ],
-    "max_pool3d": [(VOLUME, lambda x, w: F.max_pool3d(x, 2))],
-    "avg_pool1d": [(SERIES, lambda x, w: F.avg_pool1d(x, 3, 1, 1))],
+    "max_pool3d": [(VOLUME, lambda x, w: functional.max_pool3d(x, 2))],
+    "avg_pool1d": [(SERIES, lambda x, w: functional.avg_pool1d(x, 3, 1, 1))],
     "avg_pool2d": [
-        (IMAGE, lambda x, w: F.avg_pool2d(x, 3, 2, 1)),
-        (IMAGE, lambda x, w: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)),
-        (IMAGE, lambda x, w: F.avg_pool2d(x, 2, ceil_mode=True)),
+        (IMAGE, lambda x, w: functional.avg_pool2d(x, 3, 2, 1)),
+        (IMAGE, lambda x, w: functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)),
+        (IMAGE, lambda x, w: functional.avg_pool2d(x, 2, ceil_mode=True)),
     ],
-    "avg_pool3d": [(VOLUME, lambda x, w: F.avg_pool3d(x, 2))],
-    "adaptive_avg_pool1d": [(SERIES, lambda x, w: F.adaptive_avg_pool1d(x, 5))],
+    "avg_pool3d": [(VOLUME, lambda x, w: functional.avg_pool3d(x, 2))],
+    "adaptive_avg_pool1d": [(SERIES, lambda x, w: functional.adaptive_avg_pool1d(x, 5))],
     "adaptive_avg_pool2d": [
-        (IMAGE, lambda x, w: F.adaptive_avg_pool2d(x, 1)),
-        (IMAGE, lambda x, w: F.adaptive_avg_pool2d(x, (4, 3))),
-        (IMAGE, lambda x, w: F.adaptive_avg_pool2d(x, (3, 5))),
-        (IMAGE, lambda x, w: F.adaptive_avg_pool2d(x, (None, 7))),
+        (IMAGE, lambda x, w: functional.adaptive_avg_pool2d(x, 1)),
+        (IMAGE, lambda x, w: functional.adaptive_avg_pool2d(x, (4, 3))),
+        (IMAGE, lambda x, w: functional.adaptive_avg_pool2d(x, (3, 5))),
+        (IMAGE, lambda x, w: functional.adaptive_avg_pool2d(x, (None, 7))),
     ],
-    "adaptive_avg_pool3d": [(VOLUME, lambda x, w: F.adaptive_avg_pool3d(x, (2, 3, 1)))],
-    "adaptive_max_pool1d": [(SERIES, lambda x, w: F.adaptive_max_pool1d(x, 3))],
-    "adaptive_max_pool2d": [(IMAGE, lambda x, w: F.adaptive_max_pool2d(x, (2, 4))), (IMAGE, lambda x, w: F.adaptive_max_pool2d(x, 1))],
-    "adaptive_max_pool3d": [(VOLUME, lambda x, w: F.adaptive_max_pool3d(x, 1))],
+    "adaptive_avg_pool3d": [(VOLUME, lambda x, w: functional.adaptive_avg_pool3d(x, (2, 3, 1)))],
+    "adaptive_max_pool1d": [(SERIES, lambda x, w: functional.adaptive_max_pool1d(x, 3))],
+    "adaptive_max_pool2d": [
+        (IMAGE, lambda x, w: functional.adaptive_max_pool2d(x, (2, 4))),
+        (IMAGE, lambda x, w: functional.adaptive_max_pool2d(x, 1)),
+    ],
+    "adaptive_max_pool3d": [(VOLUME, lambda x, w: functional.adaptive_max_pool3d(x, 1))],
     # reductions
-    "sum": [(IMAGE, lambda x, w: x.sum((1, 3))), (IMAGE, lambda x, w: (x > 0).sum(1)), (IMAGE, lambda x, w: x.sum(-1, keepdim=True))],
-    "mean": [(IMAGE, lambda x, w: x.mean((2, 3))), (IMAGE, lambda x, w: x.mean((2, 3), keepdim=True)), (IMAGE, lambda x, w: x.mean(1))],
+    "sum": [
+        (IMAGE, lambda x, w: x.sum((1, 3))),
+        (IMAGE, lambda x, w: (x > 0).sum(1)),
+        (IMAGE, lambda x, w: x.sum(-1, keepdim=True)),
+    ],
+    "mean": [
+        (IMAGE, lambda x, w: x.mean((2, 3))),
+        (IMAGE, lambda x, w: x.mean((2, 3), keepdim=True)),
+        (IMAGE, lambda x, w: x.mean(1)),
+    ],
     "prod": [(IMAGE, lambda x, w: x.prod(1))],
     "amax": [(IMAGE, lambda x, w: x.amax((2, 3))), (IMAGE, lambda x, w: x.amax(1, keepdim=True))],
     "amin": [(IMAGE, lambda x, w: x.amin(-1))],
     "logsumexp": [(IMAGE, lambda x, w: x.logsumexp(1))],
-    "max": [(IMAGE, lambda x, w: x.max(1)), (IMAGE, lambda x, w: torch.max(x, dim=2, keepdim=True)[0]), (IMAGE, lambda x, w: torch.max(x, -x))],
+    "max": [
+        (IMAGE, lambda x, w: x.max(1)),
+        (IMAGE, lambda x, w: torch.max(x, dim=2, keepdim=True)[0]),
+        (IMAGE, lambda x, w: torch.max(x, -x)),
+    ],
     "min": [(IMAGE, lambda x, w: x.min(dim=3).values)],
     "argmax": [(IMAGE, lambda x, w: x.argmax(1)), (IMAGE, lambda x, w: x.argmax(-1, keepdim=True))],
     "argmin": [(IMAGE, lambda x, w: x.argmin(2))],
-    "norm": [(IMAGE, lambda x, w: x.norm(dim=1)), (IMAGE, lambda x, w: torch.norm(x, p=1, dim=(2, 3), keepdim=True))],
-    "linalg_vector_norm": [(IMAGE, lambda x, w: torch.linalg.vector_norm(x, dim=1)), (IMAGE, lambda x, w: F.normalize(x, dim=1))],
-    "var": [(IMAGE, lambda x, w: x.var(1)), (IMAGE, lambda x, w: x.var((2, 3), unbiased=False, keepdim=True)), (IMAGE, lambda x, w: torch.var(x, 1, correction=0))],
+    "norm": [
+        (IMAGE, lambda x, w: x.norm(dim=1)),
+        (IMAGE, lambda x, w: torch.norm(x, p=1, dim=(2, 3), keepdim=True)),
+    ],
+    "linalg_vector_norm": [
+        (IMAGE, lambda x, w: torch.linalg.vector_norm(x, dim=1)),
+        (IMAGE, lambda x, w: functional.normalize(x, dim=1)),
+    ],
+    "var": [
+        (IMAGE, lambda x, w: x.var(1)),
+        (IMAGE, lambda x, w: x.var((2, 3), unbiased=False, keepdim=True)),
+        (IMAGE, lambda x, w: torch.var(x, 1, correction=0)),
+    ],
     "std": [(IMAGE, lambda x, w: x.std((2, 3)))],
     "var_mean": [(IMAGE, lambda x, w: torch.var_mean(x, dim=1, unbiased=False))],
     "std_mean": [(IMAGE, lambda x, w: torch.std_mean(x, dim=1, keepdim=True))],
     "cumsum": [(IMAGE, lambda x, w: x.cumsum(1)), (IMAGE, lambda x, w: (x > 0).cumsum(-1))],
-    "topk": [(IMAGE, lambda x, w: x.topk(3, 3)), (IMAGE, lambda x, w: x.topk(2, dim=1, largest=False)[0])],
+    "topk": [
+        (IMAGE, lambda x, w: x.topk(3, 3)),
+        (IMAGE, lambda x, w: x.topk(2, dim=1, largest=False)[0]),
+    ],
     # made after the batch
     "zeros": [(VECTOR, lambda x, w: x + torch.zeros(x.shape[0], 1))],
     "ones": [(VECTOR, lambda x, w: x + torch.ones((x.shape[0], 12)))],
@@ -333,24 +443,55 @@ CASES = {
     "full_like": [(VECTOR, lambda x, w: torch.full_like(x, 3.0) * x)],
     # sampling
     "interpolate": [
-        (IMAGE, lambda x, w: F.interpolate(x, scale_factor=2)),
-        (IMAGE, lambda x, w: F.interpolate(x, size=(5, 7))),
-        (IMAGE, lambda x, w: F.interpolate(x, size=(13, 12), mode="bilinear")),
-        (IMAGE, lambda x, w: F.interpolate(x, size=(13, 17), mode="bilinear", align_corners=True)),
-        (IMAGE, lambda x, w: F.interpolate(x, scale_factor=1.7, mode="bilinear")),
-        (IMAGE, lambda x, w: F.interpolate(x, scale_factor=(2.0, 0.5), mode="bilinear", recompute_scale_factor=True)),
-        (IMAGE, lambda x, w: F.interpolate(x, size=(16, 20), mode="bicubic")),
-        (IMAGE, lambda x, w: F.interpolate(x, scale_factor=3, mode="nearest-exact")),
-        (SERIES, lambda x, w: F.interpolate(x, scale_factor=2, mode="linear")),
-        (VOLUME, lambda x, w: F.interpolate(x, scale_factor=2, mode="trilinear")),
+        (IMAGE, lambda x, w: functional.interpolate(x, scale_factor=2)),
+        (IMAGE, lambda x, w: functional.interpolate(x, size=(5, 7))),
+        (IMAGE, lambda x, w: functional.interpolate(x, size=(13, 12), mode="bilinear")),
+        (
+            IMAGE,
+            lambda x, w: functional.interpolate(
+                x, size=(13, 17), mode="bilinear", align_corners=True
+            ),
+        ),
+        (IMAGE, lambda x, w: functional.interpolate(x, scale_factor=1.7, mode="bilinear")),
+        (
+            IMAGE,
+            lambda x, w: functional.interpolate(
+                x, scale_factor=(2.0, 0.5), mode="bilinear", recompute_scale_factor=True
+            ),
+        ),
+        (IMAGE, lambda x, w: functional.interpolate(x, size=(16, 20), mode="bicubic")),
+        (IMAGE, lambda x, w: functional.interpolate(x, scale_factor=3, mode="nearest-exact")),
+        (SERIES, lambda x, w: functional.interpolate(x, scale_factor=2, mode="linear")),
+        (VOLUME, lambda x, w: functional.interpolate(x, scale_factor=2, mode="trilinear")),
     ],
     "grid_sample": [
-        (IMAGE, lambda x, w: F.grid_sample(x, x[:, :2, :3, :5].permute(0, 2, 3, 1), align_corners=False)),
-        (IMAGE, lambda x, w: F.grid_sample(x, x[:, :2, :3, :5].permute(0, 2, 3, 1), "nearest", "border", True)),
+        (
+            IMAGE,
+            lambda x, w: functional.grid_sample(
+                x, x[:, :2, :3, :5].permute(0, 2, 3, 1), align_corners=False
+            ),
+        ),
+        (
+            IMAGE,
+            lambda x, w: functional.grid_sample(
+                x, x[:, :2, :3, :5].permute(0, 2, 3, 1), "nearest", "border", True
+            ),
+        ),
     ],
 }
 # Tested through the layers that call them, in test_recurrent, or written as another row's spelling.
-ELSEWHERE = {"lstm", "gru", "log_sigmoid", "native_channel_shuffle", "alias", "positive", "bfloat16", "ravel", "rms_norm", "arange"}
+ELSEWHERE = {
+    "lstm",
+    "gru",
+    "log_sigmoid",
+    "native_channel_shuffle",
+    "alias",
+    "positive",
+    "bfloat16",
+    "ravel",
+    "rms_norm",
+    "arange",
+}
 EVERY = [(name, place) for name, cases in CASES.items() for place in range(len(cases))]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from bnexport.metadata import KIND, MODULE
 from bnexport.capture.tape.recorder import Call, Ref, Tape
 from bnexport.capture.tape.sizes import Size, Unsure
+from bnexport.metadata import KIND, MODULE
 
 __all__ = ["DTYPES", "Emitter", "Row", "Site", "Sizes"]
 
@@ -96,7 +96,9 @@ class Emitter:
         data = np.asarray(numbers).astype(dtype.numpy())
         key = dtype, data.shape, data.tobytes()
         if key not in self._shared:
-            name = self.fresh("scalar" if not data.ndim else "sizes" if data.dtype.kind == "i" else "numbers")
+            name = self.fresh(
+                "scalar" if not data.ndim else "sizes" if data.dtype.kind == "i" else "numbers"
+            )
             value = ir.Value(name=name, shape=ir.Shape(data.shape), type=ir.TensorType(dtype))
             value.const_value = ir.Tensor(data, dtype=dtype, name=name)
             self.graph.initializers[name] = value
@@ -209,7 +211,9 @@ class Row:
         emit: Puts the call into the graph and returns its results.
     """
 
-    def __init__(self, signature: str, emit: Callable[[Site], ir.Value | Sequence[ir.Value]]) -> None:
+    def __init__(
+        self, signature: str, emit: Callable[[Site], ir.Value | Sequence[ir.Value]]
+    ) -> None:
         self.emit = emit
         self._names: list[str] = []
         self._defaults: dict[str, Any] = {}
@@ -232,7 +236,9 @@ class Row:
         bound.update(zip(self._names, args, strict=False))
         if self._rest:
             rest = args[len(self._names) :]
-            bound[self._rest] = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple) else tuple(rest)
+            bound[self._rest] = (
+                rest[0] if len(rest) == 1 and isinstance(rest[0], tuple) else tuple(rest)
+            )
         for key, value in call.kwargs.items():
             key = _KEYWORDS.get(key, key)
             if key in _IGNORED:
@@ -250,7 +256,20 @@ class Row:
 
 
 # What changes where a result lies or how it is recorded, and not what it is.
-_IGNORED = frozenset({"inplace", "memory_format", "device", "non_blocking", "copy", "requires_grad", "pin_memory", "layout", "_stacklevel", "generator"})
+_IGNORED = frozenset(
+    {
+        "inplace",
+        "memory_format",
+        "device",
+        "non_blocking",
+        "copy",
+        "requires_grad",
+        "pin_memory",
+        "layout",
+        "_stacklevel",
+        "generator",
+    }
+)
 _KEYWORDS = {"axis": "dim", "axes": "dim", "x1": "input", "self": "input", "tensor": "input"}
 
 

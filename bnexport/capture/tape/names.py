@@ -11,9 +11,44 @@ __all__ = ["READ", "canonical", "opened"]
 
 # Asked of a tensor without a look at its numbers.
 READ = frozenset(
-    "shape size dim ndimension ndim dtype device layout is_cuda is_cpu is_floating_point is_complex requires_grad "
-    "is_contiguous numel nelement __len__ element_size is_quantized is_sparse is_leaf grad_fn get_device names "
-    "is_mkldnn is_mps is_meta is_nested is_xla is_inference __hash__ T mT H is_signed is_same_size".split()
+    [
+        "shape",
+        "size",
+        "dim",
+        "ndimension",
+        "ndim",
+        "dtype",
+        "device",
+        "layout",
+        "is_cuda",
+        "is_cpu",
+        "is_floating_point",
+        "is_complex",
+        "requires_grad",
+        "is_contiguous",
+        "numel",
+        "nelement",
+        "__len__",
+        "element_size",
+        "is_quantized",
+        "is_sparse",
+        "is_leaf",
+        "grad_fn",
+        "get_device",
+        "names",
+        "is_mkldnn",
+        "is_mps",
+        "is_meta",
+        "is_nested",
+        "is_xla",
+        "is_inference",
+        "__hash__",
+        "T",
+        "mT",
+        "H",
+        "is_signed",
+        "is_same_size",
+    ]
 )
 _SPELLINGS = {
     "__and__": "bitwise_and",
@@ -131,7 +166,7 @@ def _of_torch(function: types.FunctionType) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _opened(function: types.FunctionType) -> Callable[..., Any]:
     """The same code in which nobody asks whether the call should go to a mode: it has been there."""
     names = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")

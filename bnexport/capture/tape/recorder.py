@@ -140,7 +140,11 @@ class _Recorder(TorchFunctionMode):
         for name, layer in module.named_modules():
             for key, tensor in _tensors_of(layer):
                 mark = tensor.__dict__.get(_MARK)
-                ours = self._witness is not None and mark is not None and mark[0] is self._witness.token
+                ours = (
+                    self._witness is not None
+                    and mark is not None
+                    and mark[0] is self._witness.token
+                )
                 if not ours and id(tensor) not in self._held:
                     path = f"{name}.{key}".removeprefix("model.").removeprefix(".")
                     self._held[id(tensor)] = (tensor, path)
@@ -158,7 +162,10 @@ class _Recorder(TorchFunctionMode):
     @contextmanager
     def naming(self, module: nn.Module) -> Iterator[None]:
         """Know for each call which module made it."""
-        names = {id(each): name.removeprefix("model").removeprefix(".") for name, each in module.named_modules()}
+        names = {
+            id(each): name.removeprefix("model").removeprefix(".")
+            for name, each in module.named_modules()
+        }
         hooks = nn.modules.module
 
         def enter(layer: nn.Module, args: object) -> None:
@@ -273,7 +280,11 @@ class _Recorder(TorchFunctionMode):
         if any(id(tensor) in self._held for tensor in written):
             raise Unsure(f"its forward writes to {self._held[id(written[0])][1]}")
         constant = all(self._is_constant(ref) for ref in refs_in(taken)) and not _has_size(taken)
-        fresh = [each for each in made if all(each is not t for t in tensors) or any(each is t for t in written)]
+        fresh = [
+            each
+            for each in made
+            if all(each is not t for t in tensors) or any(each is t for t in written)
+        ]
         if not fresh:
             return result  # it gave back what it was given
         if len(fresh) != len(made):
@@ -375,9 +386,13 @@ def same(here: Any, there: Any, batch: int) -> bool:
     if isinstance(here, Size):
         return type(there) is int and here.at(batch) == there
     if isinstance(here, slice) and isinstance(there, slice):
-        return same((here.start, here.stop, here.step), (there.start, there.stop, there.step), batch)
+        return same(
+            (here.start, here.stop, here.step), (there.start, there.stop, there.step), batch
+        )
     if isinstance(here, tuple) and isinstance(there, tuple):
-        return len(here) == len(there) and all(same(a, b, batch) for a, b in zip(here, there, strict=True))
+        return len(here) == len(there) and all(
+            same(a, b, batch) for a, b in zip(here, there, strict=True)
+        )
     if isinstance(here, dict) and isinstance(there, dict):
         return here.keys() == there.keys() and all(same(here[k], there[k], batch) for k in here)
     return type(here) is type(there) and (here is there or bool(here == there) or here != here)
@@ -459,10 +474,12 @@ def _is_free(result: Any, tensors: Sequence[Tensor], taken: Any) -> bool:
 def _equal(a: Tensor, b: Tensor) -> bool:
     if a.data_ptr() == b.data_ptr() and a.stride() == b.stride():
         return a.dtype == b.dtype
-    return a.dtype == b.dtype and bool(torch.equal(a, b) or torch.allclose(a, b, 0, 0, equal_nan=True))
+    return a.dtype == b.dtype and bool(
+        torch.equal(a, b) or torch.allclose(a, b, 0, 0, equal_nan=True)
+    )
 
 
 def _random_state() -> tuple[bytes, Any, Any]:
     keys = np.random.get_state()
-    numpy = (keys[1].tobytes(), keys[2]) if isinstance(keys, tuple) else ()  # type: ignore[union-attr]
+    numpy = (keys[1].tobytes(), keys[2]) if isinstance(keys, tuple) else ()
     return torch.get_rng_state().numpy().tobytes(), numpy, random.getstate()

@@ -134,10 +134,10 @@ class Size(torch.SymInt):
     def _leaks(self, *_: Any) -> NoReturn:
         raise Unsure("Python code reads the batch size as a number")
 
-    __index__ = __int__ = __float__ = __hash__ = _leaks  # type: ignore[assignment]
-    __truediv__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __pow__ = __rpow__ = _leaks  # type: ignore[assignment]
-    __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __round__ = __format__ = _leaks  # type: ignore[assignment]
-    __trunc__ = __floor__ = __ceil__ = __abs__ = __divmod__ = __str__ = _leaks  # type: ignore[assignment]
+    __index__ = __int__ = __float__ = __hash__ = _leaks
+    __truediv__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __pow__ = __rpow__ = _leaks
+    __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __round__ = __format__ = _leaks
+    __trunc__ = __floor__ = __ceil__ = __abs__ = __divmod__ = __str__ = _leaks
 
 
 def size_between(first: int, second: int, batches: tuple[int, int]) -> int | Size:

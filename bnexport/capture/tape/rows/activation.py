@@ -107,7 +107,9 @@ def _glu(site: Site) -> ir.Value:
 
 
 def _threshold(site: Site) -> ir.Value:
-    over = site.op("Greater", [site.value(), site.scalar(site.plain("threshold"))], dtype=ir.DataType.BOOL)
+    over = site.op(
+        "Greater", [site.value(), site.scalar(site.plain("threshold"))], dtype=ir.DataType.BOOL
+    )
     return site.op("Where", [over, site.value(), site.scalar(site.plain("value"))])
 
 
@@ -128,7 +130,9 @@ ROWS = {
     "hardsigmoid": Row("input inplace=False", _hardsigmoid),
     "silu": Row("input inplace=False", _silu),
     "gelu": Row("input approximate=none", _gelu),
-    "leaky_relu": Row("input negative_slope=0.01 inplace=False", _with("LeakyRelu", alpha="negative_slope")),
+    "leaky_relu": Row(
+        "input negative_slope=0.01 inplace=False", _with("LeakyRelu", alpha="negative_slope")
+    ),
     "elu": Row("input alpha=1.0 inplace=False", _with("Elu", alpha="alpha")),
     "celu": Row("input alpha=1.0 inplace=False", _with("Celu", alpha="alpha")),
     "selu": Row("input inplace=False", _same("Selu")),

@@ -97,7 +97,9 @@ def _clamp(site: Site) -> ir.Value:
             if site[name] is not None:
                 value = site.op(operator, [value, site.operand(name, site.out_type)])
         return value
-    bounds = [None if site[name] is None else site.operand(name, site.out_type) for name in ("min", "max")]
+    bounds = [
+        None if site[name] is None else site.operand(name, site.out_type) for name in ("min", "max")
+    ]
     return site.op("Clip", [value, *(bounds if bounds[1] is not None else bounds[:1])])
 
 
@@ -117,7 +119,10 @@ def _comparison(operator: str, *, negated: bool = False) -> Callable[[Site], ir.
 def _common(site: Site, first: str = "input", second: str = "other") -> ir.DataType:
     """The type in which two arguments are compared."""
     a, b = site[first], site[second]
-    like = [torch.empty(1, dtype=site.e.dtype(x)) if isinstance(x, Ref) and site.e.shape(x) else x for x in (a, b)]
+    like = [
+        torch.empty(1, dtype=site.e.dtype(x)) if isinstance(x, Ref) and site.e.shape(x) else x
+        for x in (a, b)
+    ]
     for index, each in enumerate(like):
         if isinstance(each, Ref):
             like[index] = torch.empty((), dtype=site.e.dtype(each))
@@ -143,7 +148,10 @@ def _where(site: Site) -> ir.Value:
     dtype = site.out_type
     if site.dtype("condition") != _BOOL:
         raise Unsure("where without a condition")
-    return site.op("Where", [site.value("condition"), site.operand("input", dtype), site.operand("other", dtype)])
+    return site.op(
+        "Where",
+        [site.value("condition"), site.operand("input", dtype), site.operand("other", dtype)],
+    )
 
 
 def _masked_fill(site: Site) -> ir.Value:
@@ -174,13 +182,17 @@ def _addcmul(site: Site) -> ir.Value:
 
 def _lerp(site: Site) -> ir.Value:
     step = site.op("Sub", [site.value("end"), site.value()])
-    return site.op("Add", [site.value(), site.op("Mul", [step, site.operand("weight", site.out_type)])])
+    return site.op(
+        "Add", [site.value(), site.op("Mul", [step, site.operand("weight", site.out_type)])]
+    )
 
 
 def _log(base: float) -> Callable[[Site], ir.Value]:
     import math
 
-    return lambda site: site.op("Div", [site.op("Log", [site.value()]), site.scalar(math.log(base))])
+    return lambda site: site.op(
+        "Div", [site.op("Log", [site.value()]), site.scalar(math.log(base))]
+    )
 
 
 def _log1p(site: Site) -> ir.Value:
@@ -215,7 +227,9 @@ _UNARY = {
 }
 
 ROWS = {
-    **{name: Row("input", _unary(operator)) for name, operator in _UNARY.items() if name != "isnan"},
+    **{
+        name: Row("input", _unary(operator)) for name, operator in _UNARY.items() if name != "isnan"
+    },
     "isnan": Row("input", lambda site: site.op("IsNaN", [site.value()])),
     "add": Row("input other alpha=1", _binary("Add")),
     "sub": Row("input other alpha=1", _binary("Sub")),
@@ -259,7 +273,10 @@ ROWS = {
     "dropout": Row("input p=0.5 training=True inplace=False", _dropout),
     "to": Row("input *target dtype=None", _cast),
     "to_like": Row("input other", _cast),
-    **{name: Row("input", _cast) for name in ("float", "half", "double", "bfloat16", "long", "int", "bool")},
+    **{
+        name: Row("input", _cast)
+        for name in ("float", "half", "double", "bfloat16", "long", "int", "bool")
+    },
     "type": Row("input dtype=None", _cast),
     "addcmul": Row("input tensor1 tensor2 value=1", _addcmul),
     "lerp": Row("input end weight", _lerp),

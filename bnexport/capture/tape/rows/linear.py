@@ -83,7 +83,9 @@ def _transposed(site: Site) -> ir.Value:
     if constant is not None:
         name = site.e.tape.names.get(site.ref("weight").number, "weight")
         return site.e.initializer(constant.t(), name)
-    return site.op("Transpose", [site.value("weight")], {"perm": [1, 0]}, weight[::-1], site.dtype("weight"))
+    return site.op(
+        "Transpose", [site.value("weight")], {"perm": [1, 0]}, weight[::-1], site.dtype("weight")
+    )
 
 
 def _matmul(site: Site) -> ir.Value:
@@ -130,13 +132,20 @@ def _embedding(site: Site) -> ir.Value:
 def _attention(site: Site) -> ir.Value:
     """softmax(q k^T * scale + mask) v."""
     query, key = site.shape("query"), site.shape("key")
-    if len(query) < 3 or len(key) != len(query) or site.plain("dropout_p") or site.plain("enable_gqa"):
+    if (
+        len(query) < 3
+        or len(key) != len(query)
+        or site.plain("dropout_p")
+        or site.plain("enable_gqa")
+    ):
         raise Unsure("attention of this form")
     for name in ("query", "key", "value"):
         site.apart(len(query) - 1, len(query) - 2, name=name)
     rank, dtype = len(query), site.out_type
     order = [*range(rank - 2), rank - 1, rank - 2]
-    turned = site.op("Transpose", [site.value("key")], {"perm": order}, (*key[:-2], key[-1], key[-2]))
+    turned = site.op(
+        "Transpose", [site.value("key")], {"perm": order}, (*key[:-2], key[-1], key[-2])
+    )
     scale = site.plain("scale")
     scale = 1 / math.sqrt(query[-1]) if scale is None else scale
     scores = (*query[:-1], key[-2])
@@ -152,7 +161,8 @@ def _attention(site: Site) -> ir.Value:
 def _mask(site: Site, scores: tuple[object, ...], dtype: ir.DataType) -> ir.Value | None:
     if site.plain("is_causal"):
         rows, columns = scores[-2:]
-        assert isinstance(rows, int) and isinstance(columns, int)
+        assert isinstance(rows, int)
+        assert isinstance(columns, int)
         hidden = torch.full((rows, columns), float("-inf")).triu(1)
         return site.cast(site.e.initializer(hidden, "causal_mask"), dtype)
     mask = site.optional("attn_mask")
@@ -179,9 +189,11 @@ ROWS = {
     "addmm": Row("input mat1 mat2 beta=1 alpha=1", _addmm),
     "einsum": Row("equation *operands", _einsum),
     "embedding": Row(
-        "input weight padding_idx=None max_norm=None norm_type=2.0 scale_grad_by_freq=False sparse=False", _embedding
+        "input weight padding_idx=None max_norm=None norm_type=2.0 scale_grad_by_freq=False sparse=False",
+        _embedding,
     ),
     "scaled_dot_product_attention": Row(
-        "query key value attn_mask=None dropout_p=0.0 is_causal=False scale=None enable_gqa=False", _attention
+        "query key value attn_mask=None dropout_p=0.0 is_causal=False scale=None enable_gqa=False",
+        _attention,
     ),
 }

@@ -102,10 +102,14 @@ def _rms_norm(site: Site) -> ir.Value:
     site.apart(*range(site.rank() - count, site.rank()))
     weight = site.optional("weight")
     if weight is None:
-        weight = site.e.shared(torch.ones(tuple(site.plain("normalized_shape"))).numpy(), site.dtype())
+        weight = site.e.shared(
+            torch.ones(tuple(site.plain("normalized_shape"))).numpy(), site.dtype()
+        )
     eps = site.plain("eps")
     eps = torch.finfo(site.e.dtype(site.ref())).eps if eps is None else eps
-    return site.op("RMSNormalization", [site.value(), weight], {"axis": -count, "epsilon": float(eps)})
+    return site.op(
+        "RMSNormalization", [site.value(), weight], {"axis": -count, "epsilon": float(eps)}
+    )
 
 
 def _local_response(site: Site) -> ir.Value:
@@ -127,10 +131,15 @@ def _count(shape: tuple[int, ...]) -> int:
 
 ROWS = {
     "batch_norm": Row(
-        "input running_mean running_var weight=None bias=None training=False momentum=0.1 eps=1e-05", _batch_norm
+        "input running_mean running_var weight=None bias=None training=False momentum=0.1 eps=1e-05",
+        _batch_norm,
     ),
-    "layer_norm": Row("input normalized_shape weight=None bias=None eps=1e-05 cudnn_enable=True", _layer_norm),
-    "group_norm": Row("input num_groups weight=None bias=None eps=1e-05 cudnn_enabled=True", _group_norm),
+    "layer_norm": Row(
+        "input normalized_shape weight=None bias=None eps=1e-05 cudnn_enable=True", _layer_norm
+    ),
+    "group_norm": Row(
+        "input num_groups weight=None bias=None eps=1e-05 cudnn_enabled=True", _group_norm
+    ),
     "instance_norm": Row(
         "input running_mean=None running_var=None weight=None bias=None use_input_stats=True momentum=0.1 eps=1e-05",
         _instance_norm,

@@ -81,7 +81,9 @@ def _adaptive_avg(axes: int) -> Emit:
             return site.op("GlobalAveragePool", [site.value()])
         if all(size % part == 0 for size, part in zip(sizes, out, strict=True)):
             kernel = [size // part for size, part in zip(sizes, out, strict=True)]
-            return site.op("AveragePool", [site.value()], {"kernel_shape": kernel, "strides": kernel})
+            return site.op(
+                "AveragePool", [site.value()], {"kernel_shape": kernel, "strides": kernel}
+            )
         return _averaged(site, sizes, out)
 
     return emit
@@ -108,7 +110,7 @@ def _averaged(site: Site, sizes: Sequence[int], out: Sequence[int]) -> ir.Value:
     return value
 
 
-def _means(size: int, parts: int) -> np.ndarray:  # type: ignore[type-arg]
+def _means(size: int, parts: int) -> np.ndarray:
     matrix = np.zeros((parts, size))
     for part in range(parts):
         start, end = part * size // parts, math.ceil((part + 1) * size / parts)

@@ -32,7 +32,7 @@ class _Layers:
         self._site, self._operator, self._gates = site, operator, gates
         self._directions = 2 if site.plain("bidirectional") else 1
         self._first = bool(site.plain("batch_first"))
-        if site.rank() != 3 or site.plain("train") and site.plain("dropout"):
+        if site.rank() != 3 or (site.plain("train") and site.plain("dropout")):
             raise Unsure(f"{operator} of this form")
         self._batch_axis = 0 if self._first else 1
         site.apart(2, 1 - self._batch_axis)
@@ -78,11 +78,16 @@ class _Layers:
         ]
         while operands[-1] is None:
             operands.pop()
-        attributes: dict[str, Any] = {"hidden_size": hidden, "direction": "bidirectional" if d == 2 else "forward"}
+        attributes: dict[str, Any] = {
+            "hidden_size": hidden,
+            "direction": "bidirectional" if d == 2 else "forward",
+        }
         if self._operator == "GRU":
             attributes["linear_before_reset"] = 1
         outputs = 1 + len(self._states)
-        first = site.op(self._operator, operands, attributes, (steps, d, batch, hidden), count=outputs)
+        first = site.op(
+            self._operator, operands, attributes, (steps, d, batch, hidden), count=outputs
+        )
         node = first.producer()
         assert node is not None
         for last in node.outputs[1:]:
@@ -137,7 +142,9 @@ class _Layers:
     def _stacked(self, states: Sequence[ir.Value]) -> ir.Value:
         if len(states) == 1:
             return states[0]
-        return self._site.op("Concat", states, {"axis": 0}, self._site.e.shape(self._site.call.outputs[1]))
+        return self._site.op(
+            "Concat", states, {"axis": 0}, self._site.e.shape(self._site.call.outputs[1])
+        )
 
 
 def site_biases(site: Site) -> bool:
@@ -146,7 +153,9 @@ def site_biases(site: Site) -> bool:
 
 
 def _made_of_zeros(site: Site, ref: Any) -> bool:
-    return any(ref in call.outputs and call.name in ("zeros", "new_zeros") for call in site.e.tape.calls)
+    return any(
+        ref in call.outputs and call.name in ("zeros", "new_zeros") for call in site.e.tape.calls
+    )
 
 
 def _names(batch: Any) -> list[int | str]:

@@ -44,13 +44,17 @@ def _mean(site: Site) -> ir.Value:
     return _reduce("ReduceMean")(site)
 
 
-def _extreme(reduction: str, pointing: str, pairwise: str) -> Callable[[Site], ir.Value | list[ir.Value]]:
-    """max and min: of all, along an axis with indices, or of two tensors."""
+def _extreme(
+    reduction: str, pointing: str, pairwise: str
+) -> Callable[[Site], ir.Value | list[ir.Value]]:
+    """Max and min: of all, along an axis with indices, or of two tensors."""
 
     def emit(site: Site) -> ir.Value | list[ir.Value]:
         dim = site["dim"]
         if dim is not None and type(dim) is not int:
-            return site.op(pairwise, [site.operand("input", site.out_type), site.operand("dim", site.out_type)])
+            return site.op(
+                pairwise, [site.operand("input", site.out_type), site.operand("dim", site.out_type)]
+            )
         if dim is None:
             return _reduced(site, reduction, site.value())
         axis = site.axis()
@@ -70,7 +74,9 @@ def _arg(operator: str) -> Emit:
             raise Unsure(f"{site.call.name} of the whole batch")
         axis = site.axis()
         site.apart(axis)
-        return site.op(operator, [site.value()], {"axis": axis, "keepdims": int(bool(site.plain("keepdim")))})
+        return site.op(
+            operator, [site.value()], {"axis": axis, "keepdims": int(bool(site.plain("keepdim")))}
+        )
 
     return emit
 
@@ -138,7 +144,11 @@ def _cumsum(site: Site) -> ir.Value:
 def _topk(site: Site) -> list[ir.Value]:
     axis = site.axis()
     site.apart(axis)
-    attributes = {"axis": axis, "largest": int(site.plain("largest")), "sorted": int(site.plain("sorted"))}
+    attributes = {
+        "axis": axis,
+        "largest": int(site.plain("largest")),
+        "sorted": int(site.plain("sorted")),
+    }
     first = site.op("TopK", [site.value(), site.integers([site.plain("k")])], attributes, count=2)
     node = first.producer()
     assert node is not None

@@ -18,9 +18,17 @@ def _interpolate(site: Site) -> ir.Value:
         raise Unsure(f"interpolation in mode {mode} with antialias")
     attributes: dict[str, object]
     if mode == "nearest":
-        attributes = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        attributes = {
+            "mode": "nearest",
+            "nearest_mode": "floor",
+            "coordinate_transformation_mode": "asymmetric",
+        }
     elif mode == "nearest-exact":
-        attributes = {"mode": "nearest", "nearest_mode": "round_prefer_ceil", "coordinate_transformation_mode": "half_pixel"}
+        attributes = {
+            "mode": "nearest",
+            "nearest_mode": "round_prefer_ceil",
+            "coordinate_transformation_mode": "half_pixel",
+        }
     elif mode in ("linear", "bilinear", "trilinear", "bicubic"):
         corners = "align_corners" if site.plain("align_corners") else "pytorch_half_pixel"
         cubic = {"mode": "cubic", "cubic_coeff_a": _CUBIC}
@@ -70,5 +78,7 @@ ROWS = {
         "input size=None scale_factor=None mode=nearest align_corners=None recompute_scale_factor=None antialias=False",
         _interpolate,
     ),
-    "grid_sample": Row("input grid mode=bilinear padding_mode=zeros align_corners=None", _grid_sample),
+    "grid_sample": Row(
+        "input grid mode=bilinear padding_mode=zeros align_corners=None", _grid_sample
+    ),
 }

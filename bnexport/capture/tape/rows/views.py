@@ -84,7 +84,9 @@ def _movedim(site: Site) -> ir.Value:
     source, destination = (site.plain(name) for name in ("source", "destination"))
     source = source if isinstance(source, tuple) else (source,)
     destination = destination if isinstance(destination, tuple) else (destination,)
-    order = list(torch.movedim(torch.empty(list(range(1, site.rank() + 1))), source, destination).shape)
+    order = list(
+        torch.movedim(torch.empty(list(range(1, site.rank() + 1))), source, destination).shape
+    )
     return _transposed(site, [size - 1 for size in order])
 
 
@@ -193,7 +195,10 @@ def _unbind(site: Site) -> list[ir.Value]:
     axis = site.axis()
     site.apart(axis)
     count = len(site.call.outputs)
-    return [site.op("Gather", [site.value(), site.scalar(index, ir.DataType.INT64)], {"axis": axis}) for index in range(count)]
+    return [
+        site.op("Gather", [site.value(), site.scalar(index, ir.DataType.INT64)], {"axis": axis})
+        for index in range(count)
+    ]
 
 
 def _narrow(site: Site) -> ir.Value:
@@ -207,7 +212,11 @@ def _narrow(site: Site) -> ir.Value:
 def _select(site: Site) -> ir.Value:
     axis = site.axis()
     site.apart(axis)
-    return site.op("Gather", [site.value(), site.scalar(site.plain("index"), ir.DataType.INT64)], {"axis": axis})
+    return site.op(
+        "Gather",
+        [site.value(), site.scalar(site.plain("index"), ir.DataType.INT64)],
+        {"axis": axis},
+    )
 
 
 def _slice(
@@ -223,7 +232,10 @@ def _getitem(site: Site) -> ir.Value:
     index = site["index"]
     items = list(index) if isinstance(index, tuple) else [index]
     items = _without_ellipsis(items, site.rank())
-    shape, axis, cuts, picks, new = list(site.shape()), 0, [], [], []
+    shape, axis = list(site.shape()), 0
+    cuts: list[tuple[int, int, int, int]] = []
+    picks: list[tuple[int, Any]] = []
+    new: list[int] = []
     kept = 0  # axes of the result so far
     for item in items:
         if item is None:
@@ -372,7 +384,9 @@ def _pad(site: Site) -> ir.Value:
 def _pixel_shuffle(site: Site) -> ir.Value:
     if site.rank() != 4:
         raise Unsure("pixel_shuffle of this rank")
-    return site.op("DepthToSpace", [site.value()], {"blocksize": site.plain("upscale_factor"), "mode": "CRD"})
+    return site.op(
+        "DepthToSpace", [site.value()], {"blocksize": site.plain("upscale_factor"), "mode": "CRD"}
+    )
 
 
 def _pixel_unshuffle(site: Site) -> ir.Value:
