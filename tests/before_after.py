@@ -657,6 +657,13 @@ BROADCASTS: dict[str, Case] = {
         "  y = Concat <axis=3> (p, e) }",
         {**W4, "k": (1, 4, 1, 1), **BN4},
     ),
+    "a_number_that_is_repeated_for_every_element": (
+        IMAGE,
+        "{ p = InstanceNormalization (x, c, c)  h = Shape (p)  e = Expand (k, h)  a = Add (p, e)"
+        "  y = Mul (a, s) }",
+        "{ p = InstanceNormalization (x, _, _)  h = Shape (p)  e = Expand (_, h)  y = Add (p, e) }",
+        {"c": (4,), "k": (), "s": ()},
+    ),
     "a_gate_that_takes_the_scale": (
         "(float[N,4,8,8] x, float[N,4,1,1] u) => (float[N,C,H,K] y)",
         "{ p = MaxPool <kernel_shape=[3,3]> (x)  q = Conv (u, U)  a = Mul (p, q)  y = Mul (a, s) }",

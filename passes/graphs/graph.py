@@ -136,10 +136,8 @@ def set_constant(
     """Make input ``index`` a constant of the node's own, rounded once from float64 to ``like``."""
     role = _ROLES.get((node.op_type, index), f"input{index}")
     name = names.fresh(f"{node.outputs[0].name}.{role}")
-    if isinstance(new, np.ndarray):
-        tensor: ir.TensorProtocol = ir.tensor(
-            np.ascontiguousarray(new.astype(like.numpy())), like, name
-        )
+    if isinstance(new, np.ndarray | np.generic):  # what NumPy makes of arrays without axes
+        tensor: ir.TensorProtocol = ir.tensor(np.asarray(new, like.numpy(), order="C"), like, name)
     else:
         tensor = new.tensor(name)
     value = ir.val(name, const_value=tensor)
