@@ -13,6 +13,7 @@ from typing import BinaryIO
 __all__ = ["LEAST", "map_file", "page_out"]
 
 LEAST = 1 << 20  # bytes; what is smaller is read
+_LARGE = 1 << 28
 _PAGE_OUT = 21  # MADV_PAGEOUT, of Linux 5.4 and later; Python has no name for it
 
 _mappings: weakref.WeakSet[_Mapping] = weakref.WeakSet()
@@ -30,10 +31,10 @@ def map_file(file: BinaryIO) -> _Mapping:
 
 
 def page_out() -> None:
-    """Let the system take the pages back; they are read from the file again when they are needed.
+    """Let the system take the pages of large files back; they are read again when they are needed.
 
     Before a runtime loads the same weights from a file of its own. Nothing is lost: pages that were written to stay.
     """
-    for mapping in list(_mappings):
+    for mapping in [each for each in _mappings if len(each) >= _LARGE]:
         with contextlib.suppress(OSError, ValueError):
             mapping.madvise(_PAGE_OUT)

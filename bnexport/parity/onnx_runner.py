@@ -19,6 +19,7 @@ import onnx
 from bnexport.errors import MissingRuntime, UsageError
 from bnexport.isolation import current
 from bnexport.isolation.session import Opening, RemoteSession, open_session
+from bnexport.load.mapped import page_out
 from bnexport.parity.arrays import Array, Arrays, is_floating
 from bnexport.parity.batch_axis import Mixing, mixing
 from bnexport.parity.origin import first_value
@@ -111,6 +112,8 @@ class OnnxRunner(Opened):
             RunFailed: The file cannot be opened, or its outputs are not the expected ones.
         """
         if self._session is None:
+            if self._ours:  # its weights are those of the model, which are mapped
+                page_out()
             self._session = self._open()
 
     def _leave(self) -> None:

@@ -17,6 +17,7 @@ from bnexport.parity.arrays import Arrays, from_torch, to_torch
 from bnexport.parity.halved import Halved, round_to
 from bnexport.parity.runner import Opened, run_errors
 from bnexport.parity.tf32 import Tf32
+from bnexport.parity.widened import LARGE, Widened
 from bnexport.passes.modules import copy_module, undisturbed
 
 __all__ = ["ExportedRunner", "TorchRunner", "TorchScriptRunner"]
@@ -109,8 +110,14 @@ class TorchRunner(Opened):
     def _open(self) -> Callable[..., Any]:
         if self._dtype is None or all(t.dtype == self._dtype for t in _tensors(self._module)):
             return self._module
+        if self._dtype == torch.float64 and _bytes(self._module) >= LARGE:
+            return self._widened
         with run_errors(self._what()), undisturbed():
             return _converted(self._module, self._dtype)
+
+    def _widened(self, *tensors: torch.Tensor) -> Any:
+        with torch.no_grad(), Widened():
+            return self._module(*tensors)
 
     def _input(self, tensor: torch.Tensor) -> torch.Tensor:
         wider = self._dtype is not None and tensor.is_floating_point()
@@ -238,6 +245,10 @@ def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
     return [
         value for value in every if isinstance(value, torch.Tensor) and value.is_floating_point()
     ]
+
+
+def _bytes(module: torch.nn.Module) -> int:
+    return sum(each.nbytes for each in module.parameters())
 
 
 def _narrowest(module: torch.nn.Module) -> torch.dtype:

@@ -78,7 +78,11 @@ def pipeline(
             ComposeAffines(),
             common.RemoveUnusedNodesPass(),
         ]
-    passes += [FixReshapes(), common.RemoveUnusedNodesPass(), ShareInitializers()]  # a weight used twice folds twice
+    passes += [
+        FixReshapes(),
+        common.RemoveUnusedNodesPass(),
+        ShareInitializers(),
+    ]  # a weight used twice folds twice
     if simplify:
         passes += [Simplify(), common.RemoveUnusedNodesPass()]
     return [*passes, LowerCaseEinsum(), NameBatch()]
