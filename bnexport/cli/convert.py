@@ -126,12 +126,12 @@ def convert_command(
     """
     if model is None and options["arch"] is None:
         raise click.UsageError("Missing argument 'MODEL' (or --arch MODULE:FACTORY).", ctx)
+    mode: Mode = ctx.find_object(Mode) or Mode()
+    check_reports(report, model, options["output"], options["inputs_from"])
     if model is not None:
         from bnexport.load.sniff import check_file
 
         check_file(model)  # before torch is loaded
-    mode: Mode = ctx.find_object(Mode) or Mode()
-    check_reports(report, model, options["output"], options["inputs_from"])
     asked = {
         "model": model,
         "target": target or ("onnx",),

@@ -38,8 +38,15 @@ class StubConversion:
 
 
 @pytest.fixture
-def stub_convert(monkeypatch):
-    """Put a function in the place of the road; it is called with what the command line parsed."""
+def stub_convert(monkeypatch, tmp_path_factory):
+    """Put a function in the place of the road; it is called with what the command line parsed.
+
+    There are files ``m`` and ``model.pt``: one that is missing is told before the road is loaded.
+    """
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("m", "model.pt"):
+        (folder / name).write_bytes(b"a model")
+    monkeypatch.chdir(folder)
 
     def put(function):
         stub = ModuleType("bnexport.convert")
