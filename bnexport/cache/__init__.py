@@ -1,0 +1,9 @@
+"""Conversions that were made before, kept by what they were made of: a folder that build jobs hand on.
+
+A conversion is known by the bytes of the model, the code behind it, the options and the versions of all that is
+installed. Nothing here imports torch.
+"""
+
+from bnexport.cache.store import ConversionStore
+
+__all__ = ["ConversionStore"]
