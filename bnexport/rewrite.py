@@ -14,6 +14,7 @@ from bnexport.health import BatchNormFacts
 from bnexport.isolation.native import check as invalid
 from bnexport.ledger import Ledger, LedgerRow
 from bnexport.passes.graphs import Fate, kind_of, module_of, pipeline, stamp, unstamp
+from bnexport.passes.graphs.traverse import every_node
 from bnexport.report.document import PassRun
 from bnexport.targets.onnx import without
 
@@ -57,13 +58,14 @@ def rewrite(
     reached = {module_of(node) for node in _nodes(model)}
     runs: list[PassRun] = []
     stamp(model)
+    before = _count(model)
     for step in pipeline(
         lambda fate: fates.update({fate.value: fate}),
         fold=fold,
         simplify=simplify,
         computed=computed,
     ):
-        start, before = time.perf_counter(), _count(model)
+        start = time.perf_counter()
         try:
             result = step(model)
         except (ir.passes.PassError, ir.passes.InvariantError) as error:
@@ -77,6 +79,7 @@ def rewrite(
         runs.append(run)
         change = f"{before} -> {run.nodes_after} nodes" if run.modified else "nothing to do"
         observe(Event("rewrite", "step", f"{run.name}: {change}", run.seconds))
+        before = run.nodes_after
     unstamp(model)
     check(model)
     if not fold:
@@ -160,7 +163,7 @@ def _unfolded(model: ir.Model) -> dict[str, Fate]:
 
 
 def _nodes(model: ir.Model) -> Iterable[ir.Node]:
-    return ir.traversal.RecursiveGraphIterator(model.graph)
+    return every_node(model.graph)
 
 
 def _count(model: ir.Model) -> int:

@@ -46,6 +46,7 @@ def once(command: Sequence[str], log: Path) -> Run:
         Failed: It exited with another code than 0.
     """
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
     start = time.perf_counter()
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--large", action="store_true")
-    parser.add_argument("--few", action="store_true", help="the floor and bnexport alone")
+    parser.add_argument("--few", action="store_true", help="of others the legacy exporter alone")
     parser.add_argument("--out", type=Path, help="less its suffix")
     given = parser.parse_args()
     names = given.only.split(",") if given.only else LARGE if given.large else SMALL
@@ -108,11 +108,10 @@ def commands_of(name: str, checkpoint: Path, work: Path, few: bool) -> dict[str,
         ]
     }
     every |= {title: [*ours, *options] for title, options in OURS.items()}
-    if few:
-        return every
     peer = [sys.executable, str(HERE / "peer.py"), name, str(checkpoint)]
     made = str(work / "peer" / "net.onnx")
-    return every | {title: [*peer, made, *options] for title, options in PEERS.items()}
+    peers = {"legacy exporter": PEERS["legacy exporter"]} if few else PEERS
+    return every | {title: [*peer, made, *options] for title, options in peers.items()}
 
 
 def summary(found: dict[str, list[Run | None]]) -> dict[str, Any]:

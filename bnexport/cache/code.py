@@ -1,4 +1,4 @@
-"""The code that a model is made of, as a hash: the modules that are named, and what they import, found without importing.
+"""The code that a model is made of, as a hash: the modules that are named and what they import, none of them run.
 
 Modules of the user's own are followed by their import statements. What is installed counts by its name and version,
 and is looked into where it was named itself. What a module reads while it runs, a file of settings say, is not seen.

@@ -42,6 +42,8 @@ def prepare() -> None:
     for; what the user has set stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if os.uname().machine == "x86_64":  # elsewhere torch multiplies by it, too
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's: it only has small products
     gc.set_threshold(_YOUNG, 100, 1000)
     for name in _LATER:
         sys.modules.setdefault(name, _Later(name))

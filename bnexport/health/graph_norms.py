@@ -14,6 +14,7 @@ from bnexport.health.findings.diagnose import diagnose_norms
 from bnexport.health.findings.finding import Finding
 from bnexport.health.findings.norm import Norm
 from bnexport.passes.graphs import module_of
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["diagnose_graph", "graph_norms"]
 
@@ -40,7 +41,7 @@ def graph_norms(model: ir.Model) -> tuple[Norm, ...]:
 
 
 def _nodes(model: ir.Model) -> Iterator[ir.Node]:
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+    for node in every_node(model.graph):
         if node.op_type == "BatchNormalization" and node.domain in ("", "ai.onnx"):
             yield node
 

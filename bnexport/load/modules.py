@@ -111,7 +111,7 @@ def _attributes(
         rebuild.refuse(where, "the training flag is not a flag")
     saved: dict[str, Any] = {}
     for key, record in state.items():
-        static = inspect.getattr_static(cls, key, None)
+        static = rebuild.static(cls, key)
         if isinstance(static, functools.cached_property):
             continue
         if key.startswith("__") or _is_code(static, record):
@@ -148,7 +148,7 @@ def _members(
     for key, value in entries:
         if not isinstance(key, str) or not key or "." in key or key.startswith("__"):
             rebuild.refuse(where, f"the name {str(key)[:40]!r} in {name}")
-        if callable(inspect.getattr_static(cls, key, None)):
+        if callable(rebuild.static(cls, key)):
             rebuild.refuse(where, f"{key!r} in {name} is the name of a method of the class")
         if rebuild.inside(value):
             rebuild.refuse(f"{where}.{key}", "the modules form a cycle")

@@ -13,6 +13,10 @@ from bnexport.load.wrappers import peel, wrapped
 
 __all__ = ["check_names", "is_never", "mentions"]
 
+_LEAVES = frozenset(
+    {str, int, float, bool, bytes, type(None)}
+)  # most of a file, and no name among them
+
 
 def check_names(path: str, root: object, allowed: Allowed) -> None:
     """Refuse a model whose records mention a name that may not become live.
@@ -52,6 +56,8 @@ def mentions(root: object, *, whole: bool = False) -> list[tuple[str, bool]]:
     waiting = [root]
     while waiting:
         record = waiting.pop()
+        if type(record) in _LEAVES:
+            continue
         if isinstance(record, Global):
             found.setdefault(record.path, False)
             continue

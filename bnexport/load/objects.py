@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import inspect
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -91,11 +90,11 @@ def _set_attributes(rebuild: Rebuild, record: Call, made: Any, where: str, depth
     for key, value in entries:
         if not isinstance(key, str) or key.startswith("__"):
             rebuild.refuse(where, f"attribute {str(key)[:40]!r}")
-        if callable(inspect.getattr_static(type(made), key, None)):
+        if callable(rebuild.static(type(made), key)):
             rebuild.refuse(where, f"attribute {key!r} replaces code of {record.path}")
         made.__dict__[key] = rebuild.value(value, f"{where}.{key}", depth)
     for key, value in slots:
-        slot = inspect.getattr_static(type(made), key, None) if isinstance(key, str) else None
+        slot = rebuild.static(type(made), key) if isinstance(key, str) else None
         if not isinstance(slot, types.MemberDescriptorType):
             rebuild.refuse(where, f"{str(key)[:40]!r} is no slot of {record.path}")
         slot.__set__(made, rebuild.value(value, f"{where}.{key}", depth))

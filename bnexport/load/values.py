@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import inspect
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -51,6 +52,7 @@ class Rebuild:
         self._made: dict[int, tuple[object, Any]] = {}
         self._active: set[int] = set()
         self._count = 0
+        self._static: dict[tuple[type, str], Any] = {}
 
     def value(self, record: Any, where: str, depth: int = 0) -> Any:
         """The live value of a record.
@@ -98,6 +100,12 @@ class Rebuild:
         if not self.allowed.covers(path):
             self.refuse(where, f"refers to {path}")
         return self.allowed.resolve(path)
+
+    def static(self, cls: type, key: str) -> Any:
+        """What a class has under a name, looked up without running code; None: nothing."""
+        if (cls, key) not in self._static:
+            self._static[cls, key] = inspect.getattr_static(cls, key, None)
+        return self._static[cls, key]
 
     def all(self, records: Sequence[Any], where: str, depth: int) -> list[Any]:
         """The live values of several records."""

@@ -19,6 +19,7 @@ from bnexport.health.findings.surroundings import label
 from bnexport.health.graph_norms import diagnose_graph
 from bnexport.health.wiring import Place
 from bnexport.load.sniff import ENGINE_HEADS
+from bnexport.passes.graphs.traverse import every_node
 from bnexport.passes.modules import unwrap
 from bnexport.report.document import Document, Source, versions
 
@@ -132,7 +133,7 @@ def _place(place: Place | None) -> Document:
 
 
 def _graph(model: ir.Model) -> Document:
-    nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
+    nodes = list(every_node(model.graph))
     weights = [value.const_value for value in model.graph.initializers.values()]
     return {
         "kind": "graph",

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from bnexport import __version__
 from bnexport.disk import output_errors
 from bnexport.errors import ExportError
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["SINGLE_FILE_LIMIT", "weight_bytes", "without", "write_onnx"]
 
@@ -64,7 +65,7 @@ def weight_bytes(model: ir.Model) -> int:
     """The bytes of all initializers and constant tensors."""
     initializers = sum(v.const_value.nbytes for v in _initializers(model) if v.const_value)
     constants = 0
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+    for node in every_node(model.graph):
         tensors = (a for a in node.attributes.values() if a.type == ir.AttributeType.TENSOR)
         constants += sum(attribute.as_tensor().nbytes for attribute in tensors)
     return initializers + constants

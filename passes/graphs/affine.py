@@ -10,6 +10,7 @@ Evaluated in float64.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
@@ -96,12 +97,12 @@ class ChannelAffine:
         """Its scale alone."""
         return ChannelAffine(self.axis, self.scale, np.zeros_like(self.shift))
 
-    @property
+    @cached_property
     def shifts(self) -> bool:
         """Whether it does more than scale."""
         return bool(np.any(self.shift != 0))
 
-    @property
+    @cached_property
     def scales(self) -> bool:
         """Whether it does more than shift."""
         return bool(np.any(self.scale != 1))

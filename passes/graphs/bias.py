@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import array, is_constant
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["DropZeroBias"]
 
@@ -23,7 +24,7 @@ class DropZeroBias(GraphPass):
         optional = {"Conv", "ConvTranspose"}
         if (model.opset_imports.get("") or 0) >= 11:  # before it a Gemm must have one
             optional.add("Gemm")
-        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for node in every_node(model.graph):
             if node.domain or node.op_type not in optional:
                 continue
             bias = node.inputs[2] if len(node.inputs) > 2 else None

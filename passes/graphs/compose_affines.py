@@ -16,6 +16,7 @@ from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.fused import in_fused
 from bnexport.passes.graphs.graph import Array, bypass, replace, set_constant
 from bnexport.passes.graphs.naming import Names
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["ComposeAffines"]
 
@@ -26,7 +27,7 @@ class ComposeAffines(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Compose in place, from the last of a row."""
         names, modified = Names(model.graph), False
-        for node in reversed(list(ir.traversal.RecursiveGraphIterator(model.graph))):
+        for node in reversed(list(every_node(model.graph))):
             if node.graph is not None:
                 modified |= _compose(node, names)
         return ir.passes.PassResult(model, modified)

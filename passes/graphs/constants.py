@@ -15,6 +15,7 @@ import onnx_ir.passes.common as common
 
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import bypass, can_bypass, integers
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["FoldConstants"]
 
@@ -63,7 +64,7 @@ class FoldConstants(GraphPass):
 
 def _computed(model: ir.Model) -> bool:
     """Whether anything was constant and is computed now."""
-    if not any(map(_may_be_constant, ir.traversal.RecursiveGraphIterator(model.graph))):
+    if not any(map(_may_be_constant, every_node(model.graph))):
         return False
     from onnxscript import optimizer
 
@@ -185,7 +186,7 @@ def _is_large_and_shared(value: ir.Value) -> bool:
 def _drop_identities(model: ir.Model) -> bool:
     """The library's own pass would make one value of two outputs."""
     modified = False
-    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+    for node in list(every_node(model.graph)):
         if _does_nothing(node) and can_bypass(node, 0):
             bypass(node, 0)
             modified = True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from bnexport.passes.graphs.traverse import every_node
+
 __all__ = ["GraphPass"]
 
 Interface = tuple[tuple[str | None, ir.DataType | None], ...]
@@ -35,7 +37,7 @@ class GraphPass(ir.passes.InPlacePass):
         """
         if _interface(model) != self._interface:
             raise ir.passes.PostconditionError("the model's inputs or outputs changed")
-        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for node in every_node(model.graph):
             for value in node.inputs:
                 producer = value.producer() if value is not None else None
                 if producer is not None and producer.graph is None:

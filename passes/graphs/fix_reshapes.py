@@ -13,6 +13,7 @@ import onnx_ir as ir
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import is_constant, same_size, set_constant
 from bnexport.passes.graphs.naming import Names
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["FixReshapes"]
 
@@ -23,7 +24,7 @@ class FixReshapes(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Write them in place."""
         names, modified = Names(model.graph), False
-        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for node in every_node(model.graph):
             if node.op_type != "Reshape" or node.domain or is_constant(node.inputs[1]):
                 continue
             target = _target(node)

@@ -18,6 +18,7 @@ from bnexport.passes.graphs.fate import Fate
 from bnexport.passes.graphs.fold_batch_norm import FoldBatchNorm
 from bnexport.passes.graphs.merge_branches import MergeBranches
 from bnexport.passes.graphs.narrow_conv import NarrowConv
+from bnexport.passes.graphs.tried import Tried
 
 __all__ = ["Fold"]
 
@@ -33,13 +34,14 @@ class Fold(GraphPass):
 
     def __init__(self, record: Callable[[Fate], None] = lambda fate: None) -> None:
         super().__init__()
+        self._tried = Tried()
         self._whole = [
-            FoldBatchNorm(record, partly=False),
+            FoldBatchNorm(record, partly=False, tried=self._tried),
             MergeBranches(record),
             NarrowConv(),
             common.RemoveUnusedNodesPass(),
         ]
-        self._partly = [ComposeAffines(), FoldBatchNorm(record)]
+        self._partly = [ComposeAffines(), FoldBatchNorm(record, tried=self._tried)]
         self._edits, self._quiet = 0, dict[ir.passes.PassBase, int]()
 
     @property
@@ -50,6 +52,7 @@ class Fold(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold in place."""
         self._edits, self._quiet = 0, {}
+        self._tried.forget()
         going = True
         while going:
             while sum(self._changes(step, model) for step in self._whole):
@@ -68,6 +71,8 @@ class Fold(GraphPass):
                 model.graph.num_nodes() != before
             )  # a constant that nobody reads is nothing to go on from
         self._edits += modified
+        if modified and not isinstance(step, FoldBatchNorm):
+            self._tried.forget()
         if not modified or isinstance(step, FoldBatchNorm):  # which goes to its own fixed point
             self._quiet[step] = self._edits
         return modified

@@ -25,7 +25,9 @@ from bnexport.passes.graphs.naming import Names, module_of
 from bnexport.passes.graphs.places import Places, Unplaced
 from bnexport.passes.graphs.plan import Plan
 from bnexport.passes.graphs.pull import pull
-from bnexport.passes.graphs.push import Order, push
+from bnexport.passes.graphs.push import push
+from bnexport.passes.graphs.traverse import every_node
+from bnexport.passes.graphs.tried import InVain, Tried, around
 
 __all__ = ["FoldBatchNorm"]
 
@@ -36,13 +38,19 @@ class FoldBatchNorm(GraphPass):
     Args:
         record: Called with the fate of every BatchNormalization, and of every other affine that was folded.
         partly: Whether it may cost something: another reader takes the inverse, or one operator stays.
+        tried: What was tried in vain; its owner forgets it when others change the graph. None: one of its own.
     """
 
     def __init__(
-        self, record: Callable[[Fate], None] = lambda fate: None, *, partly: bool = True
+        self,
+        record: Callable[[Fate], None] = lambda fate: None,
+        *,
+        partly: bool = True,
+        tried: Tried | None = None,
     ) -> None:
         super().__init__()
         self._record, self._partly = record, partly
+        self._tried, self._alone = tried or Tried(), tried is None
 
     def requires(self, model: ir.Model) -> None:
         """Refuse a graph whose BatchNorm still trains.
@@ -51,7 +59,7 @@ class FoldBatchNorm(GraphPass):
             PreconditionError: As said, or as for every pass.
         """
         super().requires(model)
-        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for node in every_node(model.graph):
             if node.op_type == "BatchNormalization" and is_training(node):
                 where = module_of(node) or node.outputs[0].name
                 raise ir.passes.PreconditionError(f"{where}: BatchNormalization in training mode")
@@ -63,6 +71,8 @@ class FoldBatchNorm(GraphPass):
         and a scale one of them, of a scale its sign.
         """
         names, modified = Names(model.graph), False
+        if self._alone:
+            self._tried.forget()
         while self._sweep(model, names):
             modified = True
         return ir.passes.PassResult(model, modified)
@@ -87,27 +97,31 @@ class FoldBatchNorm(GraphPass):
         return modified
 
     def _fold(
-        self, node: ir.Node, index: int, affine: ChannelAffine, order: Order, names: Names
+        self, node: ir.Node, index: int, affine: ChannelAffine, order: Places, names: Names
     ) -> bool:
-        back = _paying(push(node, index, affine, order))
+        known = self._tried.of(node)
+        if known and (known.partly or not self._partly):
+            return False
+        order.seen = set()
+        back: Plan | str = known.back if known else _paying(push(node, index, affine, order))
         if isinstance(back, Plan):
             return self._carry_out(back, node, index, names)
-        onward: Plan | str = "its mean is too far from 0"
-        if is_steady(node, affine):
+        onward: Plan | str = known.onward if known else "its mean is too far from 0"
+        if not known and is_steady(node, affine):
             onward = _paying(pull(node.outputs[0], affine, order))
         if isinstance(onward, str) and self._partly and can_undo(node):
-            for other in (
-                push(node, index, affine, order, undo=True),
-                apart(node, index, affine, order),
-            ):
-                paying = isinstance(_paying(other), Plan)
-                onward = other if isinstance(onward, str) and paying else onward
+            for other in (_undoing, apart):
+                plan = _paying(other(node, index, affine, order))
+                if isinstance(plan, Plan):
+                    onward = plan
+                    break
         if isinstance(onward, Plan):
             return self._carry_out(onward, node, index, names)
         for left, plan in in_part(node, index, affine, order) if self._partly else ():
             stays = f"one {left.operator} stays: {back}; {onward}"
             return self._carry_out(plan, node, index, names, stays, left)
         self._keep(node, f"{back}; {onward}")
+        self._tried.add(node, InVain(back, onward, self._partly), order.seen)
         return False
 
     def _carry_out(
@@ -124,16 +138,24 @@ class FoldBatchNorm(GraphPass):
         fate = "reduced" if left is not None else "merged" if merged else "absorbed"
         for folded in (node, *plan.composed):
             self._record(fate_of(folded, fate, into, reason))
+        touched = (node, *plan.touched, *plan.composed, *plan.absorbers)
+        before = around(touched)
         for edit in plan.edits:
             edit(names)
         if left is not None:
             append(left.operator, node, left.vector, left.axis, names)
         bypass(node, index)
+        self._tried.changed(before | around(touched))
         return True
 
     def _keep(self, node: ir.Node, reason: str) -> None:
         if node.op_type == "BatchNormalization":
             self._record(fate_of(node, "kept", reason=reason))
+
+
+def _undoing(node: ir.Node, index: int, affine: ChannelAffine, order: Places) -> Plan | str:
+    """Back, where other readers take up the inverse."""
+    return push(node, index, affine, order, undo=True)
 
 
 def _paying(plan: Plan | str) -> Plan | str:

@@ -39,11 +39,11 @@ def apart(node: ir.Node, index: int, affine: ChannelAffine, order: Order) -> Pla
     So the stream of a pre-activation ResNet is shifted once and for all, by the biases of what adds to it.
     """
     shift = ChannelAffine(affine.axis, np.ones_like(affine.scale), affine.shift / affine.scale)
-    onward = pull(node.outputs[0], affine.scaling, order)
-    if isinstance(onward, str):
-        return onward
     back = push(node, index, shift, order, undo=True)
-    return back if isinstance(back, str) else back.beside(onward)
+    if isinstance(back, str):
+        return back
+    onward = pull(node.outputs[0], affine.scaling, order)
+    return onward if isinstance(onward, str) else back.beside(onward)
 
 
 def in_part(

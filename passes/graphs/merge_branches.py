@@ -24,6 +24,7 @@ from bnexport.passes.graphs.fate import Fate, fate_of, place_of
 from bnexport.passes.graphs.graph import alike, bypass, operands
 from bnexport.passes.graphs.naming import Names
 from bnexport.passes.graphs.plan import Plan, absorbed
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["MergeBranches"]
 
@@ -42,7 +43,7 @@ class MergeBranches(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Merge in place; a chain of Adds from its first to its last."""
         names, modified = Names(model.graph), False
-        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        for node in list(every_node(model.graph)):
             if node.op_type in ("Add", "Sub") and not node.domain:
                 modified |= any(self._merge(node, side, names) for side in (0, 1) if node.graph)
         return ir.passes.PassResult(model, modified)

@@ -7,6 +7,7 @@ import ast
 import onnx_ir as ir
 
 from bnexport.metadata import CLASSES, KIND, MODULE, ORIGIN, SCOPES
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = [
     "Names",
@@ -23,7 +24,7 @@ class Names:
 
     def __init__(self, graph: ir.Graph) -> None:
         self._taken = {value.name for value in graph.inputs} | set(graph.initializers)
-        for node in ir.traversal.RecursiveGraphIterator(graph):
+        for node in every_node(graph):
             self._taken |= {value.name for value in node.outputs}
             for attribute in node.attributes.values():
                 if attribute.type == ir.AttributeType.GRAPH:
@@ -54,14 +55,14 @@ def stamp(model: ir.Model) -> None:
 
     What takes its place in part bears the mark on.
     """
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+    for node in every_node(model.graph):
         if node.op_type == "BatchNormalization" and not node.domain:
             node.metadata_props[ORIGIN] = node.outputs[0].name or ""
 
 
 def unstamp(model: ir.Model) -> None:
     """Take the marks away."""
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+    for node in every_node(model.graph):
         node.metadata_props.pop(ORIGIN, None)
 
 
@@ -70,7 +71,7 @@ def adopt_names(model: ir.Model, prefix: str) -> None:
 
     The exporter's own records hold stack traces with the paths of the user's machine: they go.
     """
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+    for node in every_node(model.graph):
         scopes = _parse(node.metadata_props.get(SCOPES))
         classes = _parse(node.metadata_props.get(CLASSES))
         node.metadata_props.clear()
@@ -83,7 +84,7 @@ def adopt_names(model: ir.Model, prefix: str) -> None:
     for name, value in list(model.graph.initializers.items()):
         if name.startswith(f"{prefix}."):
             value.name = names.fresh(_without(name, prefix))
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+    for node in every_node(model.graph):
         _name_after_weights(node)
     for value in (*model.graph.inputs, *model.graph.outputs):
         value.metadata_props.clear()

@@ -18,6 +18,7 @@ from bnexport.passes.graphs.linear import fixed, vector
 from bnexport.passes.graphs.linear_forward import pads
 from bnexport.passes.graphs.naming import Names
 from bnexport.passes.graphs.plan import Plan, absorbed
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["NarrowConv"]
 
@@ -28,7 +29,7 @@ class NarrowConv(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Narrow in place."""
         names, modified = Names(model.graph), False
-        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        for node in list(every_node(model.graph)):
             if node.op_type == "Conv" and not node.domain:
                 modified |= _narrow(node, names)
         return ir.passes.PassResult(model, modified)

@@ -31,6 +31,8 @@ def agreed(
     first = asked[0][1]
     if not silent and all(first.like(affine) for _, affine in asked[1:]):
         return first
+    if (first.scales or first.shifts) and not _cuts(asked[0][0]) and not all(map(_cuts, silent)):
+        return None  # two that see every channel
     axis, shape = first.axis, sizes(value)
     channels = shape[axis] if shape is not None and axis is not None else None
     if axis is None or channels is None:
@@ -93,17 +95,21 @@ def concat_parts(node: ir.Node) -> tuple[int, list[Indices]] | str:
 
 def cut_axis(node: ir.Node) -> int | None:
     """The one axis along which the node takes parts."""
+    if not _cuts(node):
+        return None
     source = sizes(node.inputs[0]) if node.inputs and node.inputs[0] else None
-    if source is None or node.domain:
+    if source is None:
         return None
     if node.op_type == "Split":
         return node.attributes.get_int("axis", 0) % len(source)
-    if node.op_type != "Slice":
-        return None
     axes = integers(node, 3, "axes")
     if axes is None or len(axes) != 1:
         return None
     return axes[0] % len(source)
+
+
+def _cuts(node: ir.Node) -> bool:
+    return node.op_type in ("Slice", "Split") and not node.domain
 
 
 def picked(node: ir.Node, output: ir.Value, axis: int) -> Indices | None:

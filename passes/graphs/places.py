@@ -6,6 +6,8 @@ from typing import NoReturn
 
 import onnx_ir as ir
 
+from bnexport.passes.graphs.traverse import every_node
+
 __all__ = ["Places", "Unplaced"]
 
 
@@ -14,16 +16,25 @@ class Unplaced(Exception):
 
 
 class Places(dict[ir.Node, int]):
-    """Every node's place. That nodes disappear leaves the others' order as it is."""
+    """Every node's place. That nodes disappear leaves the others' order as it is.
+
+    Attributes:
+        seen: The nodes whose places were asked for.
+    """
 
     def __init__(self, model: ir.Model) -> None:
         super().__init__()
+        self.seen: set[ir.Node] = set()
         self.renew(model)
+
+    def __getitem__(self, node: ir.Node) -> int:
+        self.seen.add(node)
+        return super().__getitem__(node)
 
     def renew(self, model: ir.Model) -> None:
         """Take the places anew."""
         self.clear()
-        nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+        nodes = every_node(model.graph)
         self.update((node, place) for place, node in enumerate(nodes))
 
     def __missing__(self, node: ir.Node) -> NoReturn:

@@ -12,6 +12,7 @@ from bnexport.isolation import current
 from bnexport.isolation.native import infer_shapes
 from bnexport.isolation.raised import StepError
 from bnexport.passes.graphs.contract import GraphPass
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["InferShapes", "NameBatch"]
 
@@ -25,7 +26,7 @@ class InferShapes(GraphPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Infer in place."""
-        nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+        nodes = every_node(model.graph)
         if all(value.shape is not None for node in nodes for value in node.outputs):
             return ir.passes.PassResult(model, False)
         scope = current()
@@ -77,7 +78,7 @@ class NameBatch(GraphPass):
         """Rename in place."""
         batch = {_symbol(value, 0) for value in model.graph.inputs} - {"", "N"}
         values = [*model.graph.inputs]
-        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for node in every_node(model.graph):
             values += node.outputs
         modified = False
         for value in values:

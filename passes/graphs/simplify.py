@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bnexport.isolation.native import simplify
 from bnexport.metadata import KIND, MODULE, ORIGIN
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["Simplify"]
 
@@ -72,9 +73,9 @@ def _restore_origins(simplified: ir.Model, model: ir.Model) -> None:
     """Onnxsim drops metadata: find each node again by the name of what it computes."""
     origins = {
         value.name: node.metadata_props
-        for node in ir.traversal.RecursiveGraphIterator(model.graph)
+        for node in every_node(model.graph)
         for value in node.outputs
     }
-    for node in ir.traversal.RecursiveGraphIterator(simplified.graph):
+    for node in every_node(simplified.graph):
         found = origins.get(node.outputs[0].name, {})
         node.metadata_props.update({k: v for k, v in found.items() if k in (MODULE, KIND, ORIGIN)})

@@ -7,6 +7,7 @@ import string
 import onnx_ir as ir
 
 from bnexport.passes.graphs.contract import GraphPass
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["LowerCaseEinsum"]
 
@@ -17,7 +18,7 @@ class LowerCaseEinsum(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Rename in place."""
         modified = False
-        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for node in every_node(model.graph):
             if node.op_type != "Einsum" or node.domain:
                 continue
             equation = node.attributes["equation"].as_string()

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import alike, bypass, is_constant, sizes
+from bnexport.passes.graphs.traverse import every_node
 
 __all__ = ["UntileBatchNorm"]
 
@@ -22,7 +23,7 @@ class UntileBatchNorm(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Untile in place; what is unread afterwards stays for others to drop."""
         modified = False
-        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        for node in list(every_node(model.graph)):
             if node.op_type == "BatchNormalization" and not node.domain:
                 modified |= _untile(node)
         return ir.passes.PassResult(model, modified)
