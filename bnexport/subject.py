@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -69,12 +69,14 @@ class Intended:
         examples: Where batches come from.
         batch_norms: Those of the module, for the ledger.
         notes: Sentences for the summary.
+        run: What it gave when it was watched, by batch size.
     """
 
     plain: Plain
     examples: Examples
     batch_norms: tuple[BatchNormFacts, ...]
     notes: tuple[str, ...]
+    run: Mapping[int, tuple[torch.Tensor, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, subject: Subject) -> Intended:
@@ -127,17 +129,19 @@ def subject_of(
         loaded, loaded.model, specs, inputs_from, observe, drift_taps=drift_taps, run=not fast
     )
     captured: Captured | None = None
-    note = ""
+    note, outputs = "", meant.run
     if fast:
         with stage(observe, "capture"):
             found = recorded(meant.plain, meant.examples, opset, batches, alone=road == "fast")
         captured, note = (None, found) if isinstance(found, str) else (found, "")
         if captured is None:
             with stage(observe, "examine"):
-                look(meant.plain, meant.examples)
+                outputs = look(meant.plain, meant.examples)
     if captured is None:
         with stage(observe, "capture"):
-            captured = replace(capture(meant.plain, meant.examples, opset), note=note)
+            captured = replace(
+                capture(meant.plain, meant.examples, opset), note=note, outputs=outputs
+            )
     notes = (*meant.notes, captured.note) if captured.note else meant.notes
     return Subject(
         captured.model,
@@ -195,22 +199,26 @@ def intended(
     plain = kind(prepared.module, [spec.name for spec in examples.specs]).eval()
     with stage(observe, "examine"):
         examine(prepared.module)
-        if run:
-            look(plain, examples)
-    return Intended(plain, examples, batch_norms(prepared.module), prepared.notes)
+        outputs = look(plain, examples) if run else {}
+    return Intended(plain, examples, batch_norms(prepared.module), prepared.notes, outputs)
 
 
-def look(plain: Plain, examples: Examples) -> None:
-    """Watch forward passes of the module, and learn what its outputs are called.
+def look(plain: Plain, examples: Examples) -> dict[int, tuple[torch.Tensor, ...]]:
+    """Watch forward passes of the module, and learn what its outputs are called; they are given, by batch size.
 
     Raises:
         Refused: They take statistics over the batch, or draw random numbers.
         UsageError: They fail on these inputs.
     """
-    sample = examples.batch(2)
-    examine(plain.model, sample, plain.inputs)
-    with torch.no_grad():
-        plain(*sample)
+    sample, outputs = examples.batch(2), dict[int, tuple[torch.Tensor, ...]]()
+
+    def again(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with torch.no_grad():
+            outputs[2] = plain(*inputs)
+        return outputs[2]
+
+    examine(plain.model, sample, plain.inputs, again)
+    return outputs
 
 
 def _of_graph(

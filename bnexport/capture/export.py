@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import onnx_ir as ir
 import torch
 
+from bnexport.capture.ready import make_ready
 from bnexport.errors import ExportError
 from bnexport.inputs import Examples
 from bnexport.passes.graphs.naming import adopt_names
@@ -35,7 +36,7 @@ def export(plain: Plain, examples: Examples, opset: int) -> ir.Model:
         ExportError: torch cannot capture the module, an operator has no ONNX translation, or the
             batch axis came out fixed.
     """
-    program = capture_program(plain, examples)
+    program = make_ready(capture_program(plain, examples))
     inputs = examples.batch(EXAMPLE_BATCH)
     with _quiet():
         try:
@@ -109,23 +110,17 @@ def _name_outputs(model: ir.Model, names: Sequence[str]) -> None:
 
 def _check_outputs(model: ir.Model, plain: Plain, examples: Examples) -> None:
     """What varies with the batch in PyTorch must be free in the graph: a loop over samples is unrolled."""
-    here, there = _output_shapes(plain, examples, EXAMPLE_BATCH), None
     try:
-        there = _output_shapes(plain, examples, EXAMPLE_BATCH + 1)
+        with torch.no_grad():
+            outputs = plain(*examples.batch(EXAMPLE_BATCH + 1))
     except Exception as error:
         what = f"the model runs at batch {EXAMPLE_BATCH} but not at {EXAMPLE_BATCH + 1}"
         raise ExportError(what, _first_sentence(error), _FREE_BATCH) from error
-    for value, a, b in zip(model.graph.outputs, here, there, strict=True):
-        free = [axis for axis, (m, n) in enumerate(zip(a, b, strict=False)) if m != n]
-        for axis in free:
-            if value.shape is not None and isinstance(value.shape[axis], int):
-                what = f"output {value.name!r}: axis {axis} came out fixed at {value.shape[axis]}"
+    for value, output in zip(model.graph.outputs, outputs, strict=True):
+        for axis, (fixed, size) in enumerate(zip(value.shape or (), output.shape, strict=False)):
+            if isinstance(fixed, int) and fixed != size:
+                what = f"output {value.name!r}: axis {axis} came out fixed at {fixed}"
                 raise ExportError(what, "in PyTorch it varies with the batch size", _FREE_BATCH)
-
-
-def _output_shapes(plain: Plain, examples: Examples, batch: int) -> list[torch.Size]:
-    with torch.no_grad():
-        return [output.shape for output in plain(*examples.batch(batch))]
 
 
 def _capture_error(error: Exception) -> ExportError:

@@ -23,11 +23,15 @@ _ROUNDING = 1e-3
 
 
 def watch(
-    module: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str] = ()
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: Sequence[str] = (),
+    again: Callable[..., Any] | None = None,
 ) -> list[Problem]:
     """What two forward passes of a copy show, in eval mode, with the same inputs and other seeds.
 
-    ``names`` are the parameters that the inputs feed; empty: they go by position.
+    ``names`` are the parameters that the inputs feed; empty: they go by position. ``again`` is called for the second
+    pass, where the caller wants one of its own.
 
     Raises:
         UsageError: The forward pass fails on these inputs.
@@ -36,7 +40,7 @@ def watch(
     trace = _Trace(copied)
     called = Plain(copied, names) if names else copied
     first = _outputs(called, inputs, 1, trace)
-    second = _outputs(called, inputs, 2, trace)
+    second = _outputs(called, inputs, 2, trace) if again is None else _run(again, inputs, 2)
     problems = [Problem(place, *_BATCH) for place in trace.batch]
     if _differ(first, second, exact=bool(trace.random)):
         places = list(trace.random) or ["the model"]
@@ -104,10 +108,15 @@ def _storage(tensor: Tensor) -> int:
 def _outputs(
     module: nn.Module, inputs: tuple[Tensor, ...], seed: int, trace: _Trace
 ) -> list[Tensor]:
+    with eval_mode(module), trace:
+        return _run(module, inputs, seed)
+
+
+def _run(called: Callable[..., Any], inputs: tuple[Tensor, ...], seed: int) -> list[Tensor]:
     copies = tuple(each.clone() for each in inputs)
     try:
-        with undisturbed(seed), eval_mode(module), trace:
-            result = module(*copies)
+        with undisturbed(seed):
+            result = called(*copies)
     except Exception as error:
         raise misfit(inputs, error) from error
     return [each.clone() for each in tree_leaves(result) if isinstance(each, Tensor)]
