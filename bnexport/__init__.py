@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bnexport.load import load
     from bnexport.load.limits import Limits
     from bnexport.load.loaded import Loaded
+    from bnexport.many import Outcome, convert_many
     from bnexport.parity.result import Check, Parity, Skipped
     from bnexport.passes.modules import eval_mode, revert_sync_batchnorm
     from bnexport.ranks import RankComparison, compare_ranks
@@ -51,6 +52,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "check_batch_norm",
     "compare_ranks",
     "convert",
+    "convert_many",
     "drift",
     "eval_mode",
     "fold",
@@ -82,6 +84,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are)
     "LedgerRow",
     "Limits",
     "Loaded",
+    "Outcome",
     "Parity",
     "Ran",
     "RankComparison",
@@ -132,6 +135,7 @@ _HOMES = {
     "bnexport.load": ("load",),
     "bnexport.load.limits": ("Limits",),
     "bnexport.load.loaded": ("Loaded",),
+    "bnexport.many": ("Outcome", "convert_many"),
     "bnexport.parity.result": ("Check", "Parity", "Skipped"),
     "bnexport.passes.modules": ("eval_mode", "revert_sync_batchnorm"),
     "bnexport.ranks": ("RankComparison", "compare_ranks"),

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from bnexport.attempt import Asked, attempt
 from bnexport.build import Artifact, parse_targets
+from bnexport.cache import ConversionStore
 from bnexport.conversion import Conversion
 from bnexport.delivery import deliver
 from bnexport.destination import destination_of, stem_of
@@ -82,13 +83,14 @@ def convert(
     capture: str = "auto",
     drift_taps: bool = False,
     force: bool = False,
+    cache: str | os.PathLike[str] | None = None,
     isolation: Isolation | None = None,
     observe: Observer = silent,
 ) -> Conversion:
     """Convert a trained model, prove the result, and publish it; or publish nothing.
 
     A model file whose conversion with the same options and versions lies at the destination is not converted again,
-    unless it needs code of the user's, which may have changed.
+    unless it needs code of the user's, which may have changed. With ``cache`` the code is looked at, too.
 
     Args:
         model: A live module, or a file: a pickled module, a checkpoint, ``.safetensors``, ``.pt2``,
@@ -130,6 +132,9 @@ def convert(
             torch.onnx; ``auto``: by recording, and by export where that is not sure or does not verify.
         drift_taps: Whether the file gets outputs that tell what its BatchNorms see, for `bnexport.TapMonitor`.
         force: Whether to convert and to build again what lies there already.
+        cache: A folder of earlier conversions, by what they were made of: the model's bytes, the source of its classes
+            and of what that imports, the options, all that is installed. What is there is published as it is; what is
+            not is kept there.
         isolation: How native work is kept apart: limits of time and memory, or in this process.
         observe: Told of progress.
 
@@ -141,7 +146,8 @@ def convert(
         MissingRuntime: A library that is needed is not installed.
         NativeFailure: Native code crashed, hung or took too much memory.
     """
-    request = request_of(model, locals())
+    request = request_of(model, locals(), code=cache is not None)
+    store = ConversionStore(cache) if cache is not None else None
     targets = parse_targets(target)
     check_precision(precision, io_half, targets)
     check_road(capture)
@@ -153,8 +159,9 @@ def convert(
     batches, served = _batches(batch), _served(runtimes, targets)
     timer = Timer(observe)
     if not force and request is not None:
-        place = place_of(cast("str", model), output, targets)
-        if found := earlier(request, place):
+        place = place_of(model, output, targets)
+        found = earlier(request, place) or (store.take(request, place) if store else None)
+        if found is not None:
             return Conversion.of(found, place)
     if output is not None:
         Staging(Path(output))  # looks at the folder, before any work
@@ -240,7 +247,10 @@ def convert(
             notes=(*notes, *_build_notes(made.built)),
             seconds=timer.seconds,
         )
-        return deliver(staging, destination, made.built, facts, keep_failed, timer)
+        conversion = deliver(staging, destination, made.built, facts, keep_failed, timer)
+    if store is not None and facts.request is not None:
+        store.keep(facts.request, conversion.path, conversion.document)
+    return conversion
 
 
 def _batches(batch: Sequence[int] | int) -> tuple[int, ...]:

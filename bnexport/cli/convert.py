@@ -101,6 +101,11 @@ __all__ = ["convert_command"]
     "--keep-failed", is_flag=True, help="Keep what failed verification, under another name."
 )
 @click.option("--force", is_flag=True, help="Convert again what was converted already.")
+@click.option(
+    "--cache",
+    metavar="DIR",
+    help="A folder of earlier conversions: what is unchanged, code and all, is taken from there.",
+)
 @click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
 @click.option("--print-passes", is_flag=True, help="Print what each pass did.")
 @report_option
@@ -154,14 +159,16 @@ def convert_command(
 
 def _earlier(asked: dict[str, Any]) -> tuple[Path, Document] | None:
     """What an earlier conversion of the same left, told without torch."""
+    from bnexport.cache import ConversionStore
     from bnexport.destination import report_of
     from bnexport.unchanged import earlier, place_of, request_of
 
-    request = request_of(asked["model"], asked)
+    store = ConversionStore(asked["cache"]) if asked["cache"] is not None else None
+    request = request_of(asked["model"], asked, code=store is not None)
     if request is None or asked["force"]:
         return None
     place = place_of(asked["model"], asked["output"], asked["target"])
-    found = earlier(request, place)
+    found = earlier(request, place) or (store.take(request, place) if store else None)
     return None if found is None else (report_of(place), found)
 
 
