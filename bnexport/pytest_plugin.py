@@ -30,6 +30,7 @@ __all__ = ["BnexportParity"]
 MARKER = "bnexport_parity"
 BATCH_SIZES = "bnexport_batch_sizes"
 REPORTS = "--bnexport-reports"
+CACHE = "--bnexport-cache"
 SKIPPED = "bnexport_skipped"  # the property of a test's report
 
 _LONGEST = 150  # of a report's name; a file system ends at 255 bytes
@@ -37,11 +38,17 @@ _UNSAFE = re.compile(r"[^\w.,=+\[\]-]+", re.ASCII)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--bnexport-reports`` and ``bnexport_batch_sizes``."""
-    parser.getgroup("bnexport").addoption(
+    """Add ``--bnexport-reports``, ``--bnexport-cache`` and ``bnexport_batch_sizes``."""
+    group = parser.getgroup("bnexport")
+    group.addoption(
         REPORTS,
         metavar="DIR",
         help="copy the JSON report of each conversion into DIR, named by the test",
+    )
+    group.addoption(
+        CACHE,
+        metavar="DIR",
+        help="take conversions of what is unchanged, code and all, from DIR, and keep the others there",
     )
     parser.addini(
         BATCH_SIZES,
@@ -177,6 +184,7 @@ class BnexportParity:
             "inputs": inputs,
             "inputs_from": inputs_from,
             "keep_failed": True,
+            "cache": self._cache(),
             **options,
         }
         try:
@@ -228,6 +236,10 @@ class BnexportParity:
                 self._say(f"target {target}: {reason}")
         passed = [f"target {target} passed" for target in targets if target not in reasons]
         pytest.skip("; ".join([*(f"target {t}: {why}" for t, why in reasons.items()), *passed]))
+
+    def _cache(self) -> Path | None:
+        folder = self._config.getoption(CACHE)
+        return self._config.invocation_params.dir / folder if folder else None
 
     def _new_folder(self) -> Path:
         """Of this call's own: the test may have a ``model.onnx`` in ``tmp_path``."""

@@ -386,3 +386,31 @@ def test_pytest_does_not_pay_for_it_at_its_start():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "[]\n"
+
+
+def test_what_is_unchanged_is_taken_from_the_cache(project, pytester):
+    text = """
+import pathlib
+
+def test_net(bnexport_parity):
+    import mynet
+    torch.manual_seed(0)
+    samples = np.ones((2, 3, 8, 8), np.float32)
+    conversion = bnexport_parity(mynet.Net().eval(), samples, proof="quick")
+    assert str(conversion.unchanged) == pathlib.Path("expected").read_text()
+"""
+    for factor, unchanged in ((2, False), (2, True), (3, False)):
+        (pytester.path / "expected").write_text(str(unchanged))
+        pytester.makepyfile(
+            mynet=f"""
+            from torch import nn
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.conv = nn.Conv2d(3, 4, 3)
+                def forward(self, x):
+                    return self.conv(x) * {factor}
+            """
+        )
+        result = project(text, "--bnexport-cache", "kept")
+        result.assert_outcomes(passed=1)
