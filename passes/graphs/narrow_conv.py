@@ -39,9 +39,12 @@ def _narrow(conv: ir.Node, names: Names) -> bool:
     weight, bias = conv.inputs[1], conv.inputs[2] if len(conv.inputs) > 2 else None
     if conv.attributes.get_int("group", 1) != 1 or weight is None or fixed(weight, bias):
         return False
-    w, found = array(weight), _one_channel(conv)
-    vectors = found[1].along(1, w.shape[1]) if found else None
-    if found is None or vectors is None:
+    found = _one_channel(conv)
+    if found is None:
+        return False
+    w = array(weight)  # which may be large, and hardly ever comes to this
+    vectors = found[1].along(1, w.shape[1])
+    if vectors is None:
         return False
     s, t = (v.reshape(1, -1, *[1] * (w.ndim - 2)) for v in vectors)
     if np.any(t) and pads(conv):
