@@ -6,6 +6,7 @@ Each takes (n, 3, 8, 8). ``FOOLERS`` has a factory by name.
 from __future__ import annotations
 
 import random
+from collections import namedtuple
 from collections.abc import Callable
 
 import numpy as np
@@ -183,6 +184,90 @@ def compiled_weights(m, y):
     return functional.conv2d(y[:, :3], weight / weight.std((1, 2, 3), keepdim=True), padding=1)
 
 
+def caught_size(m, y):
+    try:
+        large = int(y.shape[0]) > 4
+    except Exception:
+        large = False
+    return y * 2 if large else y
+
+
+def caught_values(m, y):
+    try:
+        small = torch.equal(y, y.clamp(-10, 10))
+    except Exception:
+        small = True
+    return y * 2 if small else y
+
+
+def caught_list(m, y):
+    try:
+        high = max(y.flatten(1).tolist()[0]) > 10
+    except:  # noqa: E722
+        high = False
+    return y * 2 if high else y
+
+
+def kept_size(m, y):
+    if m.kept is None:
+        m.kept = torch.ones(1) * y.shape[0]
+    return y * m.kept
+
+
+def kept_statistics(m, y):
+    if m.kept is None:
+        m.kept = 1 / y.std((0, 2, 3), keepdim=True)
+    return y * m.kept
+
+
+def kept_first_sample(m, y):
+    if m.kept is None:
+        m.kept = y[:1].mean()
+    return y * m.kept
+
+
+def kept_in_a_list(m, y):
+    m.calls_seen = getattr(m, "calls_seen", [])
+    m.calls_seen.append(y.shape[0])
+    return y * len(m.calls_seen)
+
+
+def kept_grid_and_written(m, y):
+    if m.kept is None:
+        m.kept = torch.linspace(-1, 1, 8)
+    return y.mul_(2) + m.kept
+
+
+def kept_shape(m, y):
+    m.last = y.shape
+    return y * 2
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+@torch.jit.script
+def compiled_size(y: Tensor) -> int:
+    return y.size(0)
+
+
+@torch.jit.script
+def compiled_peak(y: Tensor) -> bool:
+    return bool(y.abs().max() > 20)
+
+
+@torch.overrides.wrap_torch_function(lambda y: (y,))
+def relu(y):
+    return y * 3
+
+
+def hidden_by_mask(m, y):
+    tokens = y.flatten(2)
+    torch.manual_seed(0)
+    layer = nn.MultiheadAttention(64, 2, batch_first=True).eval()
+    return layer(tokens, tokens, tokens, key_padding_mask=tokens[..., 0] > 0, need_weights=False)[0]
+
+
 def groups(m, y):
     b, c, h, w = y.shape
     return y.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
@@ -209,6 +294,12 @@ WAYS: dict[str, Callable[[Does, Tensor], object]] = {
     "repeated_list": lambda m, y: y + len([0] * y.shape[0]),
     "named_by_size": lambda m, y: y + {"1": 0, "2": 0}.get(str(y.size(0)), 5),
     "caught": tried,
+    "caught_size": caught_size,
+    "by_repr": lambda m, y: y * {"3": 2.0}.get(repr(y.shape[0]), 1.0),
+    "by_text": lambda m, y: y * 2 if f"{list(y.shape)}".startswith("[3") else y,
+    "by_tuple": lambda m, y: y * 2 if "%s" % (tuple(y.shape[:1]),) == "(3,)" else y,  # noqa: UP031
+    "same_size": lambda m, y: y * 2 if y.is_same_size(torch.zeros(3, 4, 8, 8)) else y,
+    "compiled_size": lambda m, y: y * 2 if compiled_size(y) > 2 else y,
     "in_four": lambda m, y: y.view(2, 2, -1),
     # the batch as a number
     "halves": lambda m, y: y.reshape(y.shape[0] // 1, 2, 2, 8, 8).sum(1),
@@ -240,6 +331,11 @@ WAYS: dict[str, Callable[[Does, Tensor], object]] = {
     "as_numpy": lambda m, y: torch.from_numpy(np.sqrt(np.abs(y.detach().numpy()))),
     "as_array": lambda m, y: y * float(np.asarray(y.detach()).max()),
     "tensor_of_values": lambda m, y: y + torch.tensor([float(v) for v in y.flatten()[:3]]).sum(),
+    "caught_values": caught_values,
+    "caught_list": caught_list,
+    "compiled_peak": lambda m, y: y * 2 if compiled_peak(y) else y,
+    "in_a_pair": lambda m, y: y * torch.stack(Pair(y[0, 0, 0, 0], y[0, 1, 0, 0])).sum(),
+    "hidden_by_mask": hidden_by_mask,
     "all_close": lambda m, y: y if torch.allclose(y, y.relu()) else y * 2,
     "where": lambda m, y: torch.where(y > 0, y, y * 0.1),
     "masked": lambda m, y: y[y > 0].sum() + y,
@@ -257,6 +353,12 @@ WAYS: dict[str, Callable[[Does, Tensor], object]] = {
     "cached_by_size": cached_by_size,
     "cached_grid": cached_grid,
     "last_input": last_input,
+    "kept_size": kept_size,
+    "kept_statistics": kept_statistics,
+    "kept_first_sample": kept_first_sample,
+    "kept_in_a_list": kept_in_a_list,
+    "kept_grid_and_written": kept_grid_and_written,
+    "kept_shape": kept_shape,
     "global_tensor": lambda m, y: y[:, :3] + MEAN,
     # writing
     "into_view": into_view,
@@ -273,6 +375,7 @@ WAYS: dict[str, Callable[[Does, Tensor], object]] = {
     "numpy_noise": lambda m, y: y * np.random.rand(),
     "python_noise": lambda m, y: y * random.random(),
     # what the recorder does not see into
+    "named_like_relu": lambda m, y: relu(y),
     "custom": lambda m, y: Double.apply(y),
     "outside": lambda m, y: Outside.apply(y),
     "scripted": scripted,

@@ -19,6 +19,7 @@ TAKEN = {
     *("groups", "to_batch", "halves", "flat_batch", "counted_zeros", "expanded", "where"),
     *("cached_grid", "in_place", "custom", "weights_computed", "pair", "named", "a_parameter"),
     *("a_constant", "chosen", "switched", "in_place_then_old", "in_four"),
+    *("kept_grid_and_written", "kept_shape"),
 }
 
 
@@ -55,6 +56,23 @@ def test_no_module_is_written_wrongly(name):
         return
     assert name in TAKEN
     assert all(agrees(name, captured, n, s) for n, s in [(1, 1), (2, 1), (3, 1), (5, -1), (8, 30)])
+
+
+@pytest.mark.parametrize("name", ["kept_shape", "kept_in_a_list", "cached_grid", "counted"])
+def test_what_it_keeps_is_as_before(name):
+    module = FOOLERS[name]()
+    before = dict(vars(module))
+    recorded(Plain(module, ["x"]).eval(), EXAMPLES)
+    assert vars(module) == before
+
+
+def test_the_outputs_are_those_of_the_inputs_as_they_were_given():
+    plain = Plain(FOOLERS["kept_grid_and_written"](), ["x"]).eval()
+    captured = recorded(plain, EXAMPLES)
+    fresh = Plain(FOOLERS["kept_grid_and_written"](), ["x"]).eval()
+    with torch.no_grad():
+        right = fresh(*EXAMPLES.batch(2))[0]
+    torch.testing.assert_close(captured.outputs[2][0], right)
 
 
 def test_nothing_is_left_behind_by_a_recording():

@@ -7,6 +7,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 __all__ = ["READ", "canonical", "opened"]
 
 # Asked of a tensor without a look at its numbers.
@@ -47,7 +49,6 @@ READ = frozenset(
         "mT",
         "H",
         "is_signed",
-        "is_same_size",
     ]
 )
 _SPELLINGS = {
@@ -137,6 +138,12 @@ _SPELLINGS = {
 def canonical(function: Callable[..., Any]) -> str:
     """The function's name, in-place or not, method or not; an operator of somebody's library keeps its namespace."""
     name = getattr(function, "__name__", type(function).__name__)
+    if isinstance(function, torch._ops.OpOverloadPacket):
+        return function._qualified_op_name
+    if function in _APART:
+        return _APART[function]
+    if isinstance(function, types.FunctionType) and not _is_torchs(function):
+        return f"{function.__module__}.{name}"  # somebody's, which may do anything by any name
     if name == "__get__":
         name = function.__self__.__name__  # type: ignore[attr-defined]
     elif name == "__set__":
@@ -147,6 +154,19 @@ def canonical(function: Callable[..., Any]) -> str:
     if name.endswith("_") and not name.endswith("__") and not name.startswith("__"):
         name = name[:-1]
     return _SPELLINGS.get(name, name)
+
+
+def _is_torchs(function: types.FunctionType) -> bool:
+    return (function.__module__ or "").partition(".")[0] == "torch"
+
+
+# Those whose arguments have another order than those of the function of the same name.
+_APART: dict[Any, str] = {
+    torch.Tensor.where: "tensor_where",
+    torch.embedding: "torch.embedding",
+    torch.batch_norm: "torch.batch_norm",
+    torch.instance_norm: "torch.instance_norm",
+}
 
 
 def opened(function: Callable[..., Any]) -> Callable[..., Any] | None:

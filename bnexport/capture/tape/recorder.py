@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bnexport.capture.tape.names import READ, canonical, opened
-from bnexport.capture.tape.sizes import Size, Unsure, known, size_between
+from bnexport.capture.tape.sizes import Size, Unsure, doubts, known, size_between
 
 __all__ = ["Call", "Ref", "Tape", "record", "refs_in"]
 
@@ -138,6 +138,8 @@ class _Recorder(TorchFunctionMode):
     # What the module holds may be read in any order; it is a constant as long as nobody writes to it.
     def _hold(self, module: nn.Module) -> None:
         for name, layer in module.named_modules():
+            if isinstance(layer, torch.jit.ScriptModule):
+                raise Unsure(f"{name.removeprefix('model.')} was compiled by TorchScript")
             for key, tensor in _tensors_of(layer):
                 mark = tensor.__dict__.get(_MARK)
                 ours = (
@@ -187,12 +189,12 @@ class _Recorder(TorchFunctionMode):
                 handle.remove()
 
     def run(self, module: nn.Module, inputs: Sequence[Tensor]) -> Tape:
-        given = [tensor.detach() for tensor in inputs]
+        given = [tensor.detach().clone() for tensor in inputs]  # its forward may write to them
         self._tape.inputs = tuple(self._enter(tensor) for tensor in given)
-        with self:
+        with self, doubts() as doubted, _scripts_refused():
             results = module(*given)
-        if self._failed:
-            raise Unsure(self._failed)
+        if self._failed or doubted:
+            raise Unsure(self._failed or doubted[0])
         self._tape.outputs = tuple(self._output(tensor) for tensor in results)
         self._tape.results = tuple(results)
         if self._witness and len(self._tape.calls) != len(self._witness.calls):
@@ -262,7 +264,13 @@ class _Recorder(TorchFunctionMode):
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         tensors = list(_leaves((args, kwargs)))
+        if tensors and _writes(function) and id(tensors[0]) in self._held:
+            raise Unsure(f"its forward writes to {self._held[id(tensors[0])][1]}")
+        if name == "getitem" and isinstance(args[1], list):
+            raise Unsure("an index that is a list")
         taken = self._encode(args), {key: self._encode(value) for key, value in kwargs.items()}
+        if sum(1 for _ in refs_in(taken)) != len(tensors):
+            raise Unsure(f"{name} is given tensors in a container of its own kind")
         versions = [tensor._version for tensor in tensors]
         try:
             result = function(*known(args), **{key: known(value) for key, value in kwargs.items()})
@@ -318,8 +326,10 @@ class _Recorder(TorchFunctionMode):
             return tuple(value)
         if isinstance(value, slice):
             return slice(*(self._encode(each) for each in (value.start, value.stop, value.step)))
-        if type(value) in (list, tuple):
+        if isinstance(value, list | tuple):
             return tuple(self._encode(each) for each in value)
+        if type(value) is dict:
+            return {key: self._encode(each) for key, each in value.items()}
         if isinstance(value, np.ndarray | np.generic):
             raise Unsure("it mixes NumPy arrays in")
         return value
@@ -477,6 +487,30 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and bool(
         torch.equal(a, b) or torch.allclose(a, b, 0, 0, equal_nan=True)
     )
+
+
+def _writes(function: Callable[..., Any]) -> bool:
+    """Whether it is of those that write to their first argument: ``add_``, ``x[...] = y``."""
+    name = getattr(function, "__name__", "")
+    return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+
+
+@contextmanager
+def _scripts_refused() -> Iterator[None]:
+    """Compiled functions are not looked into: what one reads out of a tensor would not be seen."""
+    kinds: list[Any] = [torch.jit.ScriptFunction, torch._C.ScriptMethod]
+    called = [kind.__call__ for kind in kinds]
+
+    def call(function: Any, *args: Any, **kwargs: Any) -> Any:
+        raise Unsure("it calls a function that was compiled by TorchScript")
+
+    for kind in kinds:
+        kind.__call__ = call
+    try:
+        yield
+    finally:
+        for kind, before in zip(kinds, called, strict=True):
+            kind.__call__ = before
 
 
 def _random_state() -> tuple[bytes, Any, Any]:

@@ -6,16 +6,37 @@ be added, multiplied and handed to torch, and whatever else asks what it is ends
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import torch
 
-__all__ = ["Size", "Unsure", "alike", "known", "size_between"]
+__all__ = ["Size", "Unsure", "alike", "doubts", "known", "size_between"]
+
+_DOUBTS: ContextVar[list[str] | None] = ContextVar("bnexport_doubts", default=None)
 
 
 class Unsure(Exception):
     """The recording cannot be trusted, or not be translated; the message says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        found = _DOUBTS.get()
+        if found is not None:
+            found.append(why)
+
+
+@contextmanager
+def doubts() -> Iterator[list[str]]:
+    """All that is doubted inside the block: a module may catch what is raised and go on another way."""
+    found: list[str] = []
+    token = _DOUBTS.set(found)
+    try:
+        yield found
+    finally:
+        _DOUBTS.reset(token)
 
 
 class Size(torch.SymInt):
@@ -32,9 +53,6 @@ class Size(torch.SymInt):
     def at(self, batch: int) -> int:
         """What it is at another batch size."""
         return self.scale * batch + self.offset
-
-    def __repr__(self) -> str:
-        return f"{self.scale}*n+{self.offset}"
 
     def _new(self, scale: int, offset: int) -> Any:
         return Size(scale, offset, self.batch) if scale else offset
@@ -134,7 +152,7 @@ class Size(torch.SymInt):
     def _leaks(self, *_: Any) -> NoReturn:
         raise Unsure("Python code reads the batch size as a number")
 
-    __index__ = __int__ = __float__ = __hash__ = _leaks
+    __index__ = __int__ = __float__ = __hash__ = __repr__ = _leaks
     __truediv__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __pow__ = __rpow__ = _leaks
     __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __round__ = __format__ = _leaks
     __trunc__ = __floor__ = __ceil__ = __abs__ = __divmod__ = __str__ = _leaks
@@ -164,6 +182,10 @@ def known(value: Any) -> Any:
         return slice(known(value.start), known(value.stop), known(value.step))
     if type(value) in (list, tuple):
         return type(value)(known(each) for each in value)
+    if type(value) is dict:
+        return {key: known(each) for key, each in value.items()}
+    if isinstance(value, list | tuple) and any(isinstance(each, Size) for each in value):
+        raise Unsure(f"it passes the batch size on in a {type(value).__name__}")
     return value
 
 

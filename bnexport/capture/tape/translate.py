@@ -13,6 +13,7 @@ from bnexport.capture.tape.emitter import Emitter
 from bnexport.capture.tape.recorder import Ref, Tape, record
 from bnexport.capture.tape.rows import TABLE
 from bnexport.capture.tape.sizes import Unsure
+from bnexport.capture.tape.state import State, same_state
 from bnexport.signature import Plain
 
 __all__ = ["Recorded", "capture_tape"]
@@ -49,16 +50,49 @@ def capture_tape(
     """
     if not _OLDEST <= opset <= _NEWEST:
         raise Unsure(f"opset {opset} is not one that it is written for")
+    state = State(plain.model)
+    try:
+        witness, tape = _recorded(plain, samples, state)
+    finally:
+        state.restore()  # among what it keeps may be sizes that only a recording understands
+    model = translate(tape, plain.inputs, plain.outputs, opset)
+    _check(model)
+    return Recorded(model, {witness.batch: witness.results, tape.batch: tape.results})
+
+
+def _recorded(
+    plain: Plain, samples: Mapping[int, Sequence[torch.Tensor]], state: State
+) -> tuple[Tape, Tape]:
+    """The recordings at the two batch sizes.
+
+    What a module keeps from its first call on, a grid say, is a constant from the second on; if it comes out the same
+    at either size, and on other numbers.
+    """
     (first, few), (second, many) = sorted(samples.items())
     witness = record(plain, few, first, TABLE)
     try:
-        tape = record(plain, many, second, TABLE, witness)
+        return witness, record(plain, many, second, TABLE, witness)
     except Unsure:
-        # What a module keeps from its first call on, a grid say, is a constant from the second on.
-        witness = record(plain, few, first, TABLE)
-        tape = record(plain, many, second, TABLE, witness)
-    outputs = {first: witness.results, second: tape.results}
-    return Recorded(translate(tape, plain.inputs, plain.outputs, opset), outputs)
+        kept = state.kept()
+        if not kept:
+            raise
+    state.restore()
+    record(plain, [each.flip(0) for each in many], second, TABLE)
+    if not same_state(kept, state.kept()):
+        raise Unsure("what it keeps from its first call depends on what it was called with")
+    witness = record(plain, few, first, TABLE)
+    return witness, record(plain, many, second, TABLE, witness)
+
+
+def _check(model: ir.Model) -> None:
+    """Types and shapes as ONNX infers them: some functions give another type than the operator of their name."""
+    from bnexport.errors import ExportError
+    from bnexport.rewrite import check
+
+    try:
+        check(model)
+    except ExportError as error:
+        raise Unsure(f"what was recorded is not valid ONNX ({error.why})") from None
 
 
 def translate(

@@ -73,6 +73,8 @@ def _relu6(site: Site) -> ir.Value:
 
 def _softplus(site: Site) -> ir.Value:
     beta = site.plain("beta")
+    if site.plain("threshold") < 20:
+        raise Unsure("softplus that becomes linear where that shows")
     if beta != 1:
         scaled = site.op("Mul", [site.value(), site.scalar(beta)])
         return site.op("Div", [site.op("Softplus", [scaled]), site.scalar(beta)])

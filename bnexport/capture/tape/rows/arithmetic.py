@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import onnx_ir as ir
@@ -27,8 +28,10 @@ def _binary(operator: str, *, swapped: bool = False) -> Callable[[Site], ir.Valu
             raise Unsure(f"{site.call.name} of truth values")
         pair = [site.operand("input", dtype), site.operand("other", dtype)]
         if site.arguments.get("alpha", 1) != 1:
-            pair[1] = site.e.op("Mul", [pair[1], site.scalar(site.plain("alpha"))], {}, None, dtype)
-            pair[1].shape = None
+            less = 0 if swapped else 1  # what is subtracted
+            scale = site.scalar(site.plain("alpha"))
+            pair[less] = site.e.op("Mul", [pair[less], scale], {}, None, dtype)
+            pair[less].shape = None
         return site.op(operator, pair[::-1] if swapped else pair)
 
     return emit
@@ -38,15 +41,19 @@ def _div(site: Site) -> ir.Value:
     mode = site.plain("rounding_mode")
     if mode is None:
         return _binary("Div")(site)
+    if mode == "floor":
+        return _floor_divide(site)
     if not site.out_type.is_floating_point():
         raise Unsure("a division of whole numbers")
-    quotient = _binary("Div")(site)
-    return site.op("Floor", [quotient]) if mode == "floor" else _truncated(site, quotient)
+    return _truncated(site, _binary("Div")(site))
 
 
 def _floor_divide(site: Site) -> ir.Value:
-    if not site.out_type.is_floating_point():
-        raise Unsure("a division of whole numbers")
+    """Only by a power of two is the quotient exact; torch goes by the remainder, and 1 // 0.1 is 9."""
+    divisor = site["other"]
+    exact = type(divisor) in (int, float) and divisor and abs(math.frexp(divisor)[0]) == 0.5
+    if not site.out_type.is_floating_point() or not exact:
+        raise Unsure("a division that is rounded down")
     return site.op("Floor", [_binary("Div")(site)])
 
 
@@ -188,8 +195,6 @@ def _lerp(site: Site) -> ir.Value:
 
 
 def _log(base: float) -> Callable[[Site], ir.Value]:
-    import math
-
     return lambda site: site.op(
         "Div", [site.op("Log", [site.value()]), site.scalar(math.log(base))]
     )
@@ -264,6 +269,7 @@ ROWS = {
     "logical_not": Row("input", _not),
     "bitwise_not": Row("input", _not),
     "where": Row("condition input other", _where),
+    "tensor_where": Row("input condition other", _where),
     "masked_fill": Row("input mask value", _masked_fill),
     "clone": Row("input", _same),
     "contiguous": Row("input", _same),

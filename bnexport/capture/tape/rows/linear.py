@@ -111,21 +111,29 @@ def _einsum(site: Site) -> ir.Value:
         raise Unsure("einsum without an equation")
     text = equation.replace(" ", "")
     into, arrow, out = text.partition("->")
+    hidden: set[int] = set()
     for labels, ref in zip(into.split(","), operands, strict=True):
         sizes = site.e.shape(ref)
         if "..." in labels:
+            hidden.add(len(sizes) - len(labels.replace("...", "")))
+            if "..." not in out:
+                raise Unsure("einsum that sums over what ... stands for")
             continue
         for label, size in zip(labels, sizes, strict=True):
             if isinstance(size, Size) and arrow and label not in out:
                 raise Unsure("einsum works along the batch")
     if not arrow:
         raise Unsure("einsum without an output")
+    if len(hidden) > 1:
+        raise Unsure("einsum in which ... stands for several ranks")
     return site.op("Einsum", [site.e.value(ref) for ref in operands], {"equation": text})
 
 
 def _embedding(site: Site) -> ir.Value:
     if site.plain("scale_grad_by_freq") or site.plain("max_norm") is not None:
         raise Unsure("an embedding that renormalises")
+    if site.dtype() not in (ir.DataType.INT32, ir.DataType.INT64):
+        raise Unsure("an embedding of what is no index")
     return site.op("Gather", [site.value("weight"), site.value()], {"axis": 0})
 
 
@@ -166,11 +174,14 @@ def _mask(site: Site, scores: tuple[object, ...], dtype: ir.DataType) -> ir.Valu
         hidden = torch.full((rows, columns), float("-inf")).triu(1)
         return site.cast(site.e.initializer(hidden, "causal_mask"), dtype)
     mask = site.optional("attn_mask")
-    if mask is None or site.dtype("attn_mask") != ir.DataType.BOOL:
-        return mask
-    constant = site.constant("attn_mask")
-    if constant is None or not bool(constant.any(-1).all()):
+    if mask is None:
+        return None
+    constant, flags = site.constant("attn_mask"), site.dtype("attn_mask") == ir.DataType.BOOL
+    seen = None if constant is None else constant if flags else constant > float("-inf")
+    if seen is None or not bool(seen.any(-1).all()):
         raise Unsure("attention that may see nothing")
+    if not flags:
+        return mask
     zero, low = site.scalar(0.0), site.scalar(float("-inf"))
     return site.op("Where", [mask, zero, low], {}, site.shape("attn_mask"))
 

@@ -114,6 +114,8 @@ def _rms_norm(site: Site) -> ir.Value:
 
 def _local_response(site: Site) -> ir.Value:
     size = site.plain("size")
+    if site.rank() != 4:
+        raise Unsure("local_response_norm of this rank")
     if size % 2 == 0:
         raise Unsure("local_response_norm of an even size")
     site.apart(1)

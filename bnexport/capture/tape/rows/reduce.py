@@ -40,7 +40,7 @@ def _mean(site: Site) -> ir.Value:
     axes = site.axes()
     if site.rank() == 4 and set(axes) == {2, 3} and site.plain("keepdim"):
         site.apart(*axes)
-        return site.op("GlobalAveragePool", [site.value()])
+        return site.op("GlobalAveragePool", [site.cast(site.value(), site.out_type)])
     return _reduce("ReduceMean")(site)
 
 
@@ -86,7 +86,9 @@ def _norm(site: Site) -> ir.Value:
     names = {2: "ReduceL2", 1: "ReduceL1", "fro": "ReduceL2", None: "ReduceL2"}
     if order not in names:
         raise Unsure(f"a norm of order {order}")
-    return _reduced(site, names[order], site.value())
+    if site.rank() == 0:
+        return site.op("Abs", [site.value()])
+    return _reduced(site, names[order], site.cast(site.value(), site.out_type))
 
 
 def _variance(root: bool, mean: bool) -> Callable[[Site], ir.Value | Sequence[ir.Value]]:
@@ -99,6 +101,8 @@ def _variance(root: bool, mean: bool) -> Callable[[Site], ir.Value | Sequence[ir
         for axis in axes:
             count *= site.shape()[axis]
         correction = _correction(site)
+        if correction >= count:
+            raise Unsure("a variance of too few numbers")
         centre = _reduced(site, "ReduceMean", site.value(), True)
         off = site.op("Sub", [site.value(), centre], {}, site.shape())
         square = site.op("Mul", [off, off], {}, site.shape())

@@ -20,6 +20,8 @@ _MOST = 2**63 - 1
 def _reshape(site: Site) -> ir.Value:
     """To the sizes that came out: at most one depends on the batch and may be left to be computed."""
     before, after = site.shape(), site.out_shape
+    if site.dtype() != site.out_type:
+        raise Unsure("a view of the bits as another type")
     if alike(before, after):
         return site.value()
     if _flattens(before, after):
@@ -185,6 +187,8 @@ def _parts(site: Site, axis: int) -> list[ir.Value]:
     if len(refs) == 1:
         return [site.value()]
     sizes = [int(site.e.shape(ref)[axis]) for ref in refs]
+    if sum(sizes) != site.shape()[axis]:
+        raise Unsure(f"{site.call.name} into parts that overlap")
     first = site.op("Split", [site.value(), site.integers(sizes)], {"axis": axis}, count=len(refs))
     node = first.producer()
     assert node is not None
@@ -325,6 +329,8 @@ def _cut(site: Site, item: slice, axis: int, size: Any) -> tuple[int, int, int, 
 def _index_select(site: Site) -> ir.Value:
     axis = site.axis()
     site.apart(axis)
+    if site.rank("index") != 1:
+        raise Unsure("index_select by a number")
     return site.op("Gather", [site.value(), site.value("index")], {"axis": axis})
 
 
@@ -338,6 +344,8 @@ def _gather(site: Site) -> ir.Value:
 
 
 def _flip(site: Site) -> ir.Value:
+    if site.plain("dims") in ((), []):
+        return site.value()
     axes = site.axes("dims")
     site.apart(*axes)
     return _slice(site, site.value(), [(axis, -1, -_MOST, -1) for axis in axes], site.out_shape)
