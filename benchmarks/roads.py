@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +181,18 @@ def compared(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
 
 def run(rewritten: Rewritten, x: np.ndarray) -> list[np.ndarray]:
     """Outputs in ONNX Runtime, its optimisers off."""
+    return session_outputs(rewritten, [x])
+
+
+def session_outputs(rewritten: Rewritten, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """As `run`, of a graph with several inputs."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     data = ir.to_proto(rewritten.model).SerializeToString()
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    outputs: list[np.ndarray] = session.run(None, {session.get_inputs()[0].name: x})
+    fed = {each.name: x for each, x in zip(session.get_inputs(), inputs, strict=True)}
+    outputs: list[np.ndarray] = session.run(None, fed)
     return outputs
 
 

@@ -325,11 +325,19 @@ class Waves(nn.Module):
 
 
 class Chain(nn.Module):
-    """``layers`` small convolutions in a row, each with a BatchNorm."""
+    """``layers`` small convolutions in a row, each with a BatchNorm.
+
+    Each is the identity and a little more, on the positive side of its ReLU: thousands of others would be chaos, in
+    which rounding grows from layer to layer.
+    """
 
     def __init__(self, layers: int, width: int = 8) -> None:
         super().__init__()
         self.body = nn.Sequential(*(conv(3 if not i else width, width) for i in range(layers)))
+        for layer in self.body:
+            nn.init.dirac_(layer[0].weight)
+            layer[0].weight.data += 0.01 * torch.randn_like(layer[0].weight)
+            nn.init.constant_(layer[1].bias, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -373,8 +381,9 @@ def build(name: str, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for layer in module.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.weight.uniform_(0.8, 1.2)
-                layer.bias.normal_(0, 0.1)
+                if kind != "chain":
+                    layer.weight.uniform_(0.8, 1.2)
+                    layer.bias.normal_(0, 0.1)
                 layer.momentum = 1.0
         module.train()(torch.randn(2, *shape_of(name)))
         for layer in module.modules():

@@ -62,6 +62,8 @@ def _is_ready(program: ExportedProgram, table: Mapping[Any, Any]) -> bool:
         if isinstance(target, torch._ops.OpOverload):
             if target in table or target._schema.is_mutable:
                 return False
+            if _is_composite(target) and str(target) not in _TRANSLATED:
+                return False  # torch takes it apart whether it is in the table or not
         elif getattr(target, "__module__", "") != "_operator":
             return False
     return not program.graph_signature.buffers_to_mutate
@@ -151,12 +153,25 @@ def _is_fresh(node: Node) -> bool:
         return isinstance(first, Node) and first.target in _FRESH
     if not isinstance(target, torch._ops.OpOverload):
         return False
-    composite = target.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
-    return target in _FRESH or not (
-        composite or any(each.alias_info for each in target._schema.returns)
-    )
+    part = any(each.alias_info for each in target._schema.returns)
+    return target in _FRESH or not (part or _is_composite(target))
 
 
+def _is_composite(target: torch._ops.OpOverload) -> bool:
+    """Whether torch has it by way of other operators alone."""
+    return bool(target.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd))
+
+
+# Those that torch.onnx translates as they are.
+_NAMES = """
+avg_pool1d.default chunk.default contiguous.default conv1d.default conv2d.default conv3d.default einsum.default
+flatten.using_ints group_norm.default gru.input instance_norm.default layer_norm.default linear.default
+log_sigmoid.default log_softmax.int lstm.input matmul.default max_pool1d.default max_pool2d.default max_pool3d.default
+pad.default prelu.default relu6.default reshape.default scaled_dot_product_attention.default selu.default softmax.int
+sym_size.int tile.default type_as.default upsample_bicubic2d.vec upsample_bilinear2d.vec upsample_nearest1d.vec
+upsample_nearest2d.vec upsample_nearest3d.vec upsample_trilinear3d.vec where.Scalar where.ScalarOther where.ScalarSelf
+"""
+_TRANSLATED = frozenset(f"aten.{name}" for name in _NAMES.split())
 _FRESH = frozenset(
     {
         *(_aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default),
