@@ -3,6 +3,7 @@
 torch.load, torch.onnx.export with a free batch, a simplifier, onnx.checker, one comparison at batch 1.
 
 python benchmarks/speed/peer.py NAME CHECKPOINT OUT [--exporter legacy] [--simplifier onnxslim] [--check polygraphy]
+    [--batch 1,2]
 
 --check: ``ort`` by hand; ``torch``: torch.onnx.export(verify=True); ``timm``: as timm's onnx_export.py;
 ``polygraphy``: its runner and comparator.
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--exporter", default="dynamo", choices=("dynamo", "legacy"))
     parser.add_argument("--simplifier", default="onnxsim", choices=("onnxsim", "onnxslim", "none"))
     parser.add_argument("--check", default="ort", choices=("ort", "torch", "timm", "polygraphy"))
+    parser.add_argument("--batch", default="1", help="where it is compared")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     import onnx
@@ -44,10 +46,13 @@ def main() -> int:
     export(module, torch.randn(2, *shape), given)
     simplify(given.out, given.simplifier)
     onnx.checker.check_model(str(given.out), full_check=True)
-    x = torch.randn(1, *shape)
-    with torch.no_grad():
-        right = module(x).numpy()
-    return int(not compare(given.out, x.numpy(), right, given.check))
+    equal = True
+    for n in map(int, given.batch.split(",")):
+        x = torch.randn(n, *shape)
+        with torch.no_grad():
+            right = module(x).numpy()
+        equal &= compare(given.out, x.numpy(), right, given.check)
+    return int(not equal)
 
 
 def export(module, x, given: argparse.Namespace) -> None:
@@ -98,7 +103,7 @@ def simplify(path: Path, simplifier: str) -> None:
 
 
 def compare(path: Path, x, right, check: str) -> bool:
-    """At batch 1, to a thousandth."""
+    """To a thousandth."""
     import numpy as np
     import onnxruntime
 
