@@ -1,6 +1,6 @@
 """One way along the road, from the loaded model to files that are verified.
 
-It is taken again, by the slow capture, where what came of the fast one does not verify.
+It is taken again, by the slow capture, where what came of the fast one cannot be written, or does not verify.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bnexport.build import Artifact, build
 from bnexport.drift.taps import KEY as TAPS
 from bnexport.drift.taps import Tapped
+from bnexport.errors import ExportError
 from bnexport.events import Observer, stage
 from bnexport.parity import Parity
 from bnexport.passes.graphs.simplify import weight_bytes
@@ -96,6 +97,16 @@ def attempt(loaded: Loaded, asked: Asked, road: str, stem: Path, observe: Observ
         batches=recorded_batches(asked.batches),
         proof=asked.proof,
     )
+    try:
+        return _from(subject, loaded, asked, stem, observe)
+    except ExportError:
+        if road != "auto" or subject.road != "fast":
+            raise
+    return attempt(loaded, asked, "export", stem, observe)
+
+
+def _from(subject: Subject, loaded: Loaded, asked: Asked, stem: Path, observe: Observer) -> Attempt:
+    """The rest of the way, once the model is captured."""
     nodes = subject.graph.graph.num_nodes()
     weights = loaded.path.stat().st_size if loaded.path else weight_bytes(subject.graph)
     simplify = subject.plain is None if asked.simplify is None else asked.simplify
