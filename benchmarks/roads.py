@@ -10,6 +10,7 @@ how far both files' outputs are apart at a batch of three, and how far PyTorch's
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from collections import Counter
@@ -164,6 +165,7 @@ def compared(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     x = examples.batch(3, seed=5)
     with torch.no_grad():
         right = [y.double().numpy() for y in plain(*x)]
+        exact = [y.numpy() for y in copy.deepcopy(plain).double()(*(each.double() for each in x))]
     a, b = run(ours, x[0].numpy()), run(theirs, x[0].numpy())
     return {
         "taken": True,
@@ -173,6 +175,7 @@ def compared(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         "ledger": [_counts(ours), _counts(theirs)],
         "same_ledger": [r.fate for r in ours.ledger.rows] == [r.fate for r in theirs.ledger.rows],
         "apart": max(map(_distance, a, b)),
+        "rounding": max(map(_distance, right, exact)),
         "fast_from_pytorch": max(map(_distance, a, right)),
         "export_from_pytorch": max(map(_distance, b, right)),
         "seconds": [round(seconds, 2), round(slow_seconds, 2)],
