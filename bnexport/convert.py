@@ -16,12 +16,13 @@ from bnexport.cache import ConversionStore
 from bnexport.conversion import Conversion
 from bnexport.delivery import deliver
 from bnexport.destination import destination_of, stem_of
-from bnexport.errors import UsageError
+from bnexport.errors import Refused, UsageError
 from bnexport.events import Observer, Timer, silent, stage
 from bnexport.inputs import InputSpec
 from bnexport.isolation import Isolation, expect, isolating, meet_foreign
 from bnexport.load import load
 from bnexport.load.loaded import Loaded
+from bnexport.load.mapped import mapping
 from bnexport.load.onnx_file import names_external_data
 from bnexport.parity.runtimes import check_runtimes
 from bnexport.passes.graphs.simplify import weight_bytes
@@ -171,7 +172,8 @@ def convert(
         *(word for word in targets if "trt" in word),
     ):
         expect(step)
-    with stage(timer, "load"):
+    before = _identity(model)
+    with stage(timer, "load"), mapping():
         loaded = load(
             model,
             arch=arch,
@@ -247,10 +249,24 @@ def convert(
             notes=(*notes, *_build_notes(made.built)),
             seconds=timer.seconds,
         )
+        if before != _identity(model):
+            why = "it was written to while it was converted"
+            raise Refused(str(model), why, "Convert it once it is saved")
         conversion = deliver(staging, destination, made.built, facts, keep_failed, timer)
     if store is not None and facts.request is not None:
         store.keep(facts.request, conversion.path, conversion.document)
     return conversion
+
+
+def _identity(model: object) -> object:
+    """What changes when somebody writes to the file: its weights may be mapped."""
+    if not isinstance(model, str | os.PathLike):
+        return None
+    try:
+        status = os.stat(model)
+    except OSError:
+        return None  # which loading says better; gone meanwhile, it was not written to
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _batches(batch: Sequence[int] | int) -> tuple[int, ...]:

@@ -55,7 +55,7 @@ def prepare(
             read off the neighbouring layers.
         just_built: Whether a constructor made the module, which leaves all in train mode: that says
             nothing of the model, and no note is made of it.
-        share: Whether the copy has the same tensors, for a module that nobody else holds.
+        share: Whether the copy has the same parameters, for a module that nobody else holds.
 
     Raises:
         Refused: A layer or wrapper has no equivalent on one device.
@@ -78,8 +78,9 @@ def prepare(
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor | None:
-    """A tensor with a history is copied without it."""
-    return None if tensor.requires_grad and not tensor.is_leaf else tensor
+    """A parameter; what a forward pass may write to is copied, and so is a tensor with a history, without it."""
+    shared = isinstance(tensor, nn.Parameter) and tensor.is_leaf
+    return tensor if shared else None
 
 
 def _wrappers(module: nn.Module) -> list[tuple[str, nn.Module]]:

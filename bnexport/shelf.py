@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
@@ -15,10 +16,15 @@ __all__ = ["Shelf"]
 logger = logging.getLogger(__name__)
 
 _DAY = 24 * 3600
+# What is ours in a folder that the user named: nothing else in it is counted or removed.
+_ENTRY = re.compile(r"[0-9a-f]{64}")
+_STAGED = re.compile(r"\.[0-9a-f]{16}\.\d+\.[0-9a-f]{8}\.staged")
 
 
 class Shelf:
     """What cannot be read or written here costs that it is made again, and nothing else.
+
+    A key is a sha256 in hexadecimal.
 
     Args:
         folder: Made when something is put there.
@@ -45,7 +51,8 @@ class Shelf:
 
     def put(self, key: str, fill: Callable[[Path], None]) -> None:
         """Make an entry: ``fill`` writes its files into the folder that it is given."""
-        staged = self._folder / f".{key[:16]}.{os.getpid()}.{secrets.token_hex(4)}"
+        name = f".{key[:16]}.{os.getpid()}.{secrets.token_hex(4)}.staged"
+        staged = self._folder / name
         try:
             staged.mkdir(parents=True, mode=0o700)
             fill(staged)
@@ -56,17 +63,19 @@ class Shelf:
             shutil.rmtree(staged, ignore_errors=True)
 
     def _prune(self) -> None:
-        for left in self._folder.glob(".*"):  # by a process that was killed
+        for left in self._ours(_STAGED):  # by a process that was killed
             if time.time() - _used(left) > _DAY:
                 shutil.rmtree(left, ignore_errors=True)
         total = 0
-        for entry in sorted(self._entries(), key=_used, reverse=True):
+        for entry in sorted(self._ours(_ENTRY), key=_used, reverse=True):
             total += sum(file.stat().st_size for file in entry.iterdir())
             if total > self._largest:
                 shutil.rmtree(entry, ignore_errors=True)
 
-    def _entries(self) -> Iterator[Path]:
-        return (each for each in self._folder.iterdir() if each.is_dir() and each.name[0] != ".")
+    def _ours(self, names: re.Pattern[str]) -> Iterator[Path]:
+        for each in list(self._folder.iterdir()):
+            if names.fullmatch(each.name) and each.is_dir() and not each.is_symlink():
+                yield each
 
 
 def _used(entry: Path) -> float:

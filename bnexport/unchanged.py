@@ -39,6 +39,8 @@ def request_of(model: object, options: Mapping[str, Any], *, code: bool = False)
     named = (*filter(None, [options.get("arch")]), *(options.get("allow") or ()))
     if model is None or (named and not code):
         return None  # --arch alone: its weights are drawn anew each time
+    if not _is_json(options.get("arch_args")):
+        return None  # what is no JSON may be written alike and be another
     try:
         content = _content(model, code)
         source = code_of(named) if named else ""
@@ -110,6 +112,14 @@ def earlier(request: str, destination: Path) -> Document | None:
 def _moved(file: Mapping[str, Any], destination: Path) -> dict[str, Any]:
     """With the path as seen from here."""
     return {**file, "path": str(destination.parent / Path(file["path"]).name)}
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(type(key) is str and _is_json(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_json(item) for item in value)
+    return type(value) in (bool, int, float, str, type(None))
 
 
 def _is_path(model: object) -> bool:

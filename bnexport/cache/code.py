@@ -1,19 +1,21 @@
 """The code that a model is made of, as a hash: the modules that are named and what they import, none of them run.
 
-Modules of the user's own are followed by their import statements. What is installed counts by its name and version,
-and is looked into where it was named itself. What a module reads while it runs, a file of settings say, is not seen.
+Of the user's own code whole packages count: what a module is and what lies beside it in its package are one. What is
+installed counts by its name and version, or by its record of files where it was installed from somebody's folder.
+Where a file asks for modules by names that it computes, nothing can be told.
+
+What code reads while it runs, a file of settings or a variable of the environment, is not seen.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -21,117 +23,182 @@ __all__ = ["code_of", "installed"]
 
 _SITES = ("site-packages", "dist-packages")
 _DISTRIBUTION = re.compile(r"(.+)\.(?:dist-info|egg-info)", re.DOTALL)
-_STANDARD = Path(sysconfig.get_path("stdlib"))
+_STANDARD = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+_CODE = frozenset({".py", ".so", ".pyd", ".pyc"})
+_MOST = 5000  # files
+# By these a file may run any other.
+_DYNAMIC = frozenset(
+    {
+        *("import_module", "__import__", "exec", "eval", "run_path", "run_module", "load_source"),
+        *("exec_module", "load_module", "spec_from_file_location", "find_loader", "addsitedir"),
+    }
+)
+
+
+class _Unknown(Exception):
+    """There is code that cannot be told."""
 
 
 def code_of(names: Iterable[str], files: Iterable[Path] = ()) -> str | None:
-    """A hash of the source of modules, and of all that they import; None where some of it cannot be found or read.
+    """A hash of the source of modules, and of all that they import; None where some of it cannot be told.
 
     Args:
-        names: ``mynets.seg``, ``mynets.seg.Net`` or ``mynets.seg:build``.
+        names: ``mynets.seg``, ``mynets.seg.Net``, ``mynets.seg:build`` or ``saved.Net=mynets.seg:Net``.
         files: Modules whose files are known.
     """
-    sources = set(files)
-    for name in set(names):
-        found = list(_files_of(name.replace(":", "."), _search()))
-        if not found:
-            return None
-        sources |= set(_tree(found[0]) if _is_installed(found[0]) else found)
     try:
-        # By the names of files alone: a checkout may lie elsewhere in another job.
-        read = sorted((path.name, content) for path, content in _closure(sources))
-    except (OSError, ValueError, SyntaxError):
+        tops = {
+            word.replace(":", ".").partition(".")[0] for name in names for word in name.split("=")
+        }
+        return _Sources(tops - {"__main__"}, files).hexdigest()
+    except (_Unknown, OSError, ValueError, SyntaxError):
         return None
-    digest = hashlib.sha256()
-    for file, content in read:
-        digest.update(f"{file}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def installed() -> tuple[str, ...]:
-    """Every distribution that can be imported from, ``name-version``."""
+    """Every distribution that can be imported from: ``name-version``, with a hash where that may not tell."""
     found: set[str] = set()
     for folder in sys.path:
         try:
             entries = os.listdir(folder or ".")
         except OSError:
             continue
-        found |= {match[1] for match in map(_DISTRIBUTION.fullmatch, entries) if match}
+        for entry in entries:
+            if match := _DISTRIBUTION.fullmatch(entry):
+                found.add(match[1] + _edition(Path(folder or ".", entry)))
     return tuple(sorted(found))
 
 
-def _search() -> list[str]:
-    """Where user code is looked for: as when it is imported, in the current folder first."""
-    return [os.getcwd(), *sys.path]
-
-
-def _closure(sources: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
-    """Each file and its content, and those of the user's own modules that they import."""
-    waiting, seen = list(sources), set[Path]()
-    while waiting:
-        path = waiting.pop().resolve()
-        if path in seen:
-            continue
-        seen.add(path)
-        content = path.read_bytes()
-        yield path, content
-        if path.suffix == ".py" and not _is_installed(path):
-            waiting += _imported(path, content)
-
-
-def _imported(path: Path, content: bytes) -> Iterator[Path]:
-    """The files of the user's own modules that a file names in its import statements, wherever these stand."""
-    for node in ast.walk(ast.parse(content)):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            folder = path.parents[node.level - 1]
-            inside = node.module.split(".") if node.module else []
-            for alias in node.names:
-                yield from _below(folder, [*inside, alias.name])
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            base = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for alias in node.names:
-                found = _files_of(".".join([*base, alias.name]), [str(path.parent), *_search()])
-                yield from (each for each in found if not _is_installed(each))
-
-
-def _below(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
-    """The files of a package and of the modules in it, as far as they are files."""
-    candidates = [folder / "__init__.py"]
-    for part in parts:
-        candidates += [folder / f"{part}.py", folder / part / "__init__.py"]
-        folder = folder / part
-    yield from (each for each in candidates if each.is_file())
-
-
-def _files_of(name: str, path: Sequence[str]) -> Iterator[Path]:
-    """Of a module, and of the packages around it; what is behind the last module is a name in it."""
-    first, *parts = name.split(".")
-    if first in sys.stdlib_module_names:
-        return
-    spec, full = PathFinder.find_spec(first, list(path)) or _hooked(first), first
-    while spec is not None:
-        if spec.origin and os.path.isfile(spec.origin):
-            yield Path(spec.origin)
-        if not parts or spec.submodule_search_locations is None:
-            return
-        full = f"{full}.{parts.pop(0)}"
-        spec = PathFinder.find_spec(full, list(spec.submodule_search_locations))
-
-
-def _hooked(name: str) -> ModuleSpec | None:
-    """By other finders: those of packages that are installed from a checkout, say."""
+def _edition(info: Path) -> str:
+    """Of a distribution that was installed from a folder, whose version may stay while its files change."""
+    if not (info / "direct_url.json").exists():
+        return ""
     try:
-        return importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+        return f" {hashlib.sha256((info / 'RECORD').read_bytes()).hexdigest()}"
+    except OSError:
+        return ""
+
+
+class _Sources:
+    """Files of code, each under the name by which it is imported."""
+
+    def __init__(self, tops: Iterable[str], files: Iterable[Path]) -> None:
+        self._found: dict[str, bytes] = {}
+        self._asked: set[str] = set()
+        for top in sorted(tops):
+            if not self._take(top, named=True):
+                raise _Unknown
+        for file in sorted(files):
+            self._take_file(Path(os.path.abspath(file)))
+
+    def hexdigest(self) -> str:
+        digest = hashlib.sha256()
+        for name, content in sorted(self._found.items()):
+            digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape"))
+            digest.update(content)
+        return digest.hexdigest()
+
+    def _take(self, top: str, *, named: bool = False) -> bool:
+        """All of a top-level package or module; False where there is none."""
+        if top in self._asked and not named:
+            return True
+        self._asked.add(top)
+        places = _places(top)
+        if places is None:
+            return False
+        for place in places:
+            if not _is_installed(place) or (named and not place.is_relative_to(_STANDARD[0])):
+                self._add_all(place, follow=not _is_installed(place))
+        return True
+
+    def _take_file(self, file: Path) -> None:
+        """A module by its file, with the package around it."""
+        if _is_installed(file):
+            self._add(file.name, file, follow=False)
+            return
+        top = file
+        while (top.parent / "__init__.py").is_file():
+            top = top.parent
+        self._add_all(top, follow=True)
+
+    def _add_all(self, place: Path, *, follow: bool) -> None:
+        if place.is_file():
+            self._add(place.name, place, follow=follow)
+            return
+        for folder, folders, names in os.walk(place):
+            folders[:] = [n for n in folders if n not in _SITES and n[0] != "."]
+            for name in names:
+                file = Path(folder, name)
+                if file.suffix in _CODE - {".pyc"}:
+                    self._add(str(file.relative_to(place.parent)), file, follow=follow)
+
+    def _add(self, name: str, file: Path, *, follow: bool) -> None:
+        content = file.read_bytes()
+        if self._found.get(name, content) != content:
+            raise _Unknown  # two modules of one name
+        if name in self._found:
+            return
+        if len(self._found) >= _MOST:
+            raise _Unknown
+        self._found[name] = content
+        if follow and file.suffix == ".py":
+            for top in _imported(content):
+                self._take(top)
+
+
+def _imported(content: bytes) -> Iterator[str]:
+    """The top-level modules that a file names in its import statements, wherever these stand.
+
+    Raises:
+        _Unknown: It may import others.
+    """
+    for node in ast.walk(ast.parse(content)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if not node.level:
+                yield (node.module or "").partition(".")[0]
+            elif any(alias.name in _DYNAMIC for alias in node.names):
+                raise _Unknown
+        elif isinstance(node, ast.Name | ast.Attribute):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            # model.eval() is what every file of this kind has
+            if name in _DYNAMIC and not (name == "eval" and isinstance(node, ast.Attribute)):
+                raise _Unknown
+
+
+def _places(top: str) -> list[Path] | None:
+    """Where a top-level module lies, or the folders of a package; empty: in Python itself; None: nowhere.
+
+    Raises:
+        _Unknown: It is not in files.
+    """
+    spec = getattr(sys.modules.get(top), "__spec__", None) or _spec(top)
+    if spec is None:
         return None
+    folders = list(spec.submodule_search_locations or ())
+    if folders:
+        return [Path(os.path.abspath(folder)) for folder in folders]
+    if spec.origin in ("built-in", "frozen"):
+        return []
+    if spec.origin is None or not os.path.isfile(spec.origin):
+        raise _Unknown
+    return [Path(os.path.abspath(spec.origin))]
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    """As it would be imported, from the current folder first; by other finders, too."""
+    found = PathFinder.find_spec(top, [os.getcwd(), *sys.path])
+    if found is not None:
+        return found
+    for finder in sys.meta_path:
+        spec = finder.find_spec(top, None) if hasattr(finder, "find_spec") else None
+        if spec is not None:
+            return spec
+    return None
 
 
 def _is_installed(path: Path) -> bool:
     """Whether it belongs to a distribution or to Python, so that a version tells all of it."""
-    return any(part in _SITES for part in path.parts) or path.is_relative_to(_STANDARD)
-
-
-def _tree(file: Path) -> Iterator[Path]:
-    """All source of an installed package, or the one module."""
-    yield from file.parent.rglob("*.py") if file.name == "__init__.py" else [file]
+    standard = any(path.is_relative_to(folder) for folder in _STANDARD)
+    return standard or any(part in _SITES for part in path.parts)

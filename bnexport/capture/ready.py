@@ -102,7 +102,9 @@ def _batch_norm(node: Node) -> None:
 
 def _conv_transpose(node: Node) -> None:
     given = _arguments(node)
-    axes = node.meta["val"].dim() - 2
+    axes = given["weight"].meta["val"].dim() - 2
+    if given["input"].meta["val"].dim() != axes + 2:
+        return  # one sample without a batch axis
     lists = ("stride", "padding", "output_padding", "dilation")
     full = {name: _spread(given[name], axes) for name in lists}
     args = (given["input"], given["weight"], given["bias"], full["stride"], full["padding"])
@@ -142,8 +144,15 @@ def _apart(node: Node) -> None:
     target = _OUT_OF_PLACE[cast("torch._ops.OpOverload", node.target)]
     if not isinstance(source, Node) or source.op != "call_function" or set(source.users) != {node}:
         return
-    if _is_fresh(source):
+    if _is_fresh(source) and _gives(target, node) == node.meta["val"].dtype:
         node.target = target
+
+
+def _gives(target: Any, node: Node) -> torch.dtype:
+    """The type of the result: in place it is that of the first argument, whatever the second one's is."""
+    args, kwargs = torch.fx.node.map_arg((node.args, dict(node.kwargs)), lambda n: n.meta["val"])
+    found: torch.dtype = target(*args, **kwargs).dtype
+    return found
 
 
 def _is_fresh(node: Node) -> bool:

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import importlib.machinery
 import os
 import sys
 import types
@@ -24,6 +25,17 @@ _LATER = ("sympy", "onnx_ir._symbolic_shapes")
 
 class _Later(types.ModuleType):
     """A module that is imported when it is first looked into; where it is missing, that is said then."""
+
+    @property
+    def __spec__(self) -> Any:
+        """Where it lies, for who asks whether it is there."""
+        home, _, _ = self.__name__.rpartition(".")
+        path = sys.modules[home].__path__ if home in sys.modules else None
+        return importlib.machinery.PathFinder.find_spec(self.__name__, path)
+
+    @__spec__.setter
+    def __spec__(self, spec: object) -> None:
+        pass  # of a module that is not there yet
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__path__":  # asked by who looks through all modules

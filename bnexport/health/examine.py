@@ -42,7 +42,7 @@ def examine(
     module: nn.Module,
     inputs: tuple[Tensor, ...] | None = None,
     names: Sequence[str] = (),
-    again: Callable[..., Any] | None = None,
+    first: Callable[..., Any] | None = None,
 ) -> None:
     """Look for what would make an exported file wrong; return where there is nothing.
 
@@ -51,7 +51,7 @@ def examine(
         inputs: At least two samples, for forward passes of a copy in eval mode: they find batch
             statistics and random numbers that the layers' settings do not show.
         names: The parameters of ``forward`` that the inputs feed; empty: they go by position.
-        again: Called for the second of these passes; None: the copy runs twice.
+        first: Called for the first of these passes, and runs ``module`` itself; None: the copy runs twice.
 
     Raises:
         UnhealthyModel: BatchNorms without usable running statistics, NaN or Inf among the
@@ -69,7 +69,7 @@ def examine(
     problems = [*_statistics(inside), *_values(inside), *graph_problems(inside)]
     if inputs is not None and not problems:
         # Only then: a pass over unhealthy values would report their consequences as well.
-        problems += watch(inside, inputs, names, again)
+        problems += watch(inside, inputs, names, first)
     if problems:
         raise UnhealthyModel(tuple(problems))
 

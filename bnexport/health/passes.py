@@ -26,23 +26,25 @@ def watch(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
     names: Sequence[str] = (),
-    again: Callable[..., Any] | None = None,
+    first: Callable[..., Any] | None = None,
 ) -> list[Problem]:
     """What two forward passes of a copy show, in eval mode, with the same inputs and other seeds.
 
-    ``names`` are the parameters that the inputs feed; empty: they go by position. ``again`` is called for the second
+    ``names`` are the parameters that the inputs feed; empty: they go by position. ``first`` is called for the first
     pass, where the caller wants one of its own.
 
     Raises:
         UsageError: The forward pass fails on these inputs.
     """
+    # A copy made after the caller's pass has what the module keeps from it: a count of its calls, say.
+    before = None if first is None else _run(first, inputs, 1)
     copied = revert_sync_batchnorm(module)
     trace = _Trace(copied)
     called = Plain(copied, names) if names else copied
-    first = _outputs(called, inputs, 1, trace)
-    second = _outputs(called, inputs, 2, trace) if again is None else _run(again, inputs, 2)
+    before = before if before is not None else _outputs(called, inputs, 1, trace)
+    after = _outputs(called, inputs, 2, trace)
     problems = [Problem(place, *_BATCH) for place in trace.batch]
-    if _differ(first, second, exact=bool(trace.random)):
+    if _differ(before, after, exact=bool(trace.random)):
         places = list(trace.random) or ["the model"]
         said = ", ".join(sorted(set(trace.random.values())))
         what = f"its outputs are random in eval mode ({said})" if said else _UNSTEADY

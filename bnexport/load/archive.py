@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar
 
 from bnexport.load.errors import Corrupt, TooLarge, Unsupported
 from bnexport.load.limits import Limits
-from bnexport.load.mapped import LEAST, map_file
+from bnexport.load.mapped import LEAST, map_file, may_map
 
 __all__ = ["Archive", "open_archive"]
 
@@ -73,9 +73,10 @@ class Archive:
         return self._whole(info, self._bytes(info))
 
     def weights(self, name: str, limit: int) -> bytearray | memoryview:
-        """As `read`; of a large record the bytes lie in a mapping of the file, which may be written to."""
+        """As `read`; where that is allowed, the bytes of a large record lie in a private mapping of the file."""
         info = self._limited(name, limit, "")
-        data = self._bytes(info) if info.file_size < LEAST else self._mapped(info)
+        mapped = may_map(self._size) and info.file_size >= LEAST
+        data = self._mapped(info) if mapped else self._bytes(info)
         return self._whole(info, data)
 
     def _limited(self, name: str, limit: int, bound: str) -> zipfile.ZipInfo:

@@ -23,7 +23,7 @@ from bnexport.parity.runner import Fixed, RunFailed, Runner, label
 from bnexport.parity.trial import Trial
 from bnexport.parity.yardstick import roundoff
 
-__all__ = ["Examiner"]
+__all__ = ["Examiner", "allowed_width"]
 
 # Rounding that takes a hundredth of the output is worth a sentence, whoever agrees with it.
 _FAR = 1e-2
@@ -181,7 +181,7 @@ class Examiner:
             subject = _subject(runner, n, "agreement", name)
             expected = self._trial.dtypes[i]
             check = self._judged(subject, outputs[i], truth[i], i)
-            if outputs[i].dtype != expected and not _allowed_width(runner, outputs[i].dtype):
+            if outputs[i].dtype != expected and not allowed_width(runner, outputs[i].dtype):
                 check = failed(subject, f"dtype {outputs[i].dtype} against {expected}")
             checks.append(check)
         return self._traced(runner, n, outputs, checks)
@@ -373,6 +373,6 @@ def _not_compared(subject: Subject, detail: str) -> Check:
     )
 
 
-def _allowed_width(runner: Runner, dtype: np.dtype[np.generic]) -> bool:
+def allowed_width(runner: Runner, dtype: np.dtype[np.generic]) -> bool:
     """A runtime of reduced precision may also give its outputs in it."""
     return runner.precision in _REDUCED and dtype.name in (*_REDUCED, "float32")

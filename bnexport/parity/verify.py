@@ -72,7 +72,10 @@ def verify_runners(
             each.take(names)
     if proof == "quick":
         checks = [
-            *quickly(reference, runners, examples, sizes, output_names, tolerances, steps.done)
+            *quickly(
+                *(reference, runners, examples, sizes, output_names, tolerances, steps.done),
+                mixes_batch,
+            )
         ]
         every = (*skipped, *UNASKED)
         return Parity(reference.description, tuple(checks), every, sizes, None, mixes_batch)

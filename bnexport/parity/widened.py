@@ -33,19 +33,26 @@ class Widened(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if getattr(function, "__name__", "") in _PLAIN:
+        name = getattr(function, "__name__", "")
+        if name in _PLAIN:
             return _said(function(*args, **(kwargs or {})))
+        if name.endswith("_") and not name.endswith("__") and _is_narrow(args[0]):
+            raise RuntimeError("it writes to a tensor that it holds, which is not copied")
         given = {key: _wide(value) for key, value in (kwargs or {}).items()}
         return _wide(function(*_wide(args), **given))
 
 
 def _wide(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        narrow = value.is_floating_point() and value.dtype != torch.float64
-        return value.detach().double() if narrow else value
+        return value.detach().double() if _is_narrow(value) else value
     if type(value) in (list, tuple):
         return type(value)(map(_wide, value))
     return value
+
+
+def _is_narrow(value: Any) -> bool:
+    floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return floating and value.dtype != torch.float64
 
 
 def _said(value: Any) -> Any:

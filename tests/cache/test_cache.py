@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 
@@ -15,7 +14,6 @@ import pytest
 import torch
 
 import bnexport
-from bnexport.cache import ConversionStore
 
 NETS = """
 import torch
@@ -188,18 +186,6 @@ def test_a_live_module_is_known_by_its_content(folder):
 def test_a_folder_that_cannot_be_written_costs_nothing_else(saved, folder):
     (folder / "kept").write_text("a file")
     assert convert(saved).ok
-
-
-def test_the_longest_unused_makes_room(folder):
-    store = ConversionStore(folder / "kept", largest=250)
-    made = folder / "made"
-    made.mkdir()
-    for number in range(3):
-        (made / "n.onnx").write_bytes(bytes([number]) * 100)
-        store.keep(str(number), made / "n.onnx", {"files": [{"path": "n.onnx"}]})
-        for age, entry in enumerate(sorted((folder / "kept").iterdir(), key=os.path.getmtime)):
-            os.utime(entry, (age + 1, age + 1))
-    assert len(list((folder / "kept").iterdir())) < 3
 
 
 def test_the_command_takes_it_without_torch_in_a_process_of_its_own(saved):

@@ -52,6 +52,7 @@ READY = {
     "transposed": lambda m, y: m.up(y),
     "averaged": lambda m, y: functional.adaptive_avg_pool2d(y, 1).flatten(1),
     "averaged_pair": lambda m, y: functional.adaptive_avg_pool2d(y, (1, 1)),
+    "added_as_wide": lambda m, y: (y * 2).mul_(torch.ones(4, 1, 1)).add_(1) * 2,
     "dropped": lambda m, y: m.drop(y) * 2,
     "dropped_last": lambda m, y: m.drop(y),
     "in_place": lambda m, y: functional.relu_(y) + 1,
@@ -61,6 +62,7 @@ READY = {
 DECOMPOSED = {
     "averaged_by_two": lambda m, y: functional.adaptive_avg_pool2d(y, 2),
     "changed_part": changed_part,
+    "added_wider": lambda m, y: y.add_(torch.ones(4, 1, 1, dtype=torch.float64)) * 2,
     "reshaped_as": lambda m, y: y[:, :1].reshape_as(y[:, 1:2]),
 }
 

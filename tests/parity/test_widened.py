@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from bnexport.parity import torch_runner
+from bnexport.parity.runner import RunFailed
 from bnexport.parity.torch_runner import TorchRunner
 from bnexport.signature import Plain, parameter_names
 from models import audio1d, residual_classifier
@@ -84,6 +85,24 @@ def test_what_the_module_makes_of_nothing_may_be_written_to(monkeypatch):
     widened = TorchRunner(module, dtype=torch.float64).run((x.numpy(),))[0]
     assert widened.dtype == np.float64  # in a copy its zeros would be of float32
     np.testing.assert_allclose(widened, right, rtol=1e-5, atol=1e-5)
+
+
+class Counts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+        self.register_buffer("calls", torch.zeros(2))
+
+    def forward(self, x):
+        return self.linear(x) + self.calls.add_(1)
+
+
+def test_what_is_kept_is_not_written_to_unseen(monkeypatch):
+    monkeypatch.setattr(torch_runner, "LARGE", 0)
+    module = Plain(Counts().eval(), ["x"]).eval()
+    with pytest.raises(RunFailed, match="writes to a tensor that it holds"):
+        TorchRunner(module, dtype=torch.float64).run((np.ones((1, 4), np.float32),))
+    assert not module.model.calls.any()
 
 
 def test_no_weight_is_copied(monkeypatch):

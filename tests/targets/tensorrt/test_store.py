@@ -1,7 +1,6 @@
 """Engines of earlier builds: taken whole or not at all, and never for another request."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,27 +92,6 @@ def test_what_was_timed_on_one_gpu_is_not_taken_for_another(monkeypatch, tmp_pat
             monkeypatch.setattr(module, "find_gpu", lambda gpu=gpu: gpu)
         keys.add(key(tmp_path / "m.onnx", full, EngineOptions()))
     assert len(keys) == 2
-
-
-def test_the_longest_unused_goes_first(rtx, built, tmp_path):
-    _, path, info = built
-    kept = EngineStore(tmp_path / "store", largest=int(2.5 * path.stat().st_size))
-    for age, name in enumerate("abc"):
-        kept.keep(name, path, info)
-        os.utime(tmp_path / "store" / name, (1000 + age, 1000 + age))
-    kept.keep("d", path, info)
-    assert {each.name for each in (tmp_path / "store").iterdir()} == {"c", "d"}
-
-
-def test_what_a_killed_build_left_goes_after_a_day(rtx, built, tmp_path):
-    _, path, info = built
-    for name, age in ((".old", 2 * 24 * 3600), (".new", 60)):
-        folder = tmp_path / "store" / name
-        folder.mkdir(parents=True)
-        then = folder.stat().st_mtime - age
-        os.utime(folder, (then, then))
-    EngineStore(tmp_path / "store").keep("a", path, info)
-    assert {each.name for each in (tmp_path / "store").iterdir()} == {"a", ".new"}
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing(rtx, built, tmp_path):
