@@ -104,7 +104,7 @@ __all__ = ["convert_command"]
 @click.option(
     "--cache",
     metavar="DIR",
-    help="A folder of earlier conversions: what is unchanged, code and all, is taken from there.",
+    help="A folder of earlier conversions: what is unchanged, its source code included, is taken from there.",
 )
 @click.option("--ledger", is_flag=True, help="Print what became of each BatchNorm.")
 @click.option("--print-passes", is_flag=True, help="Print what each pass did.")
