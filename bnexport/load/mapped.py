@@ -18,7 +18,7 @@ import numpy as np
 
 __all__ = ["LEAST", "map_file", "mapping", "may_map", "page_out"]
 
-LEAST = 1 << 20  # bytes of a record; what is smaller is read
+LEAST = 1 << 14  # bytes of a record; what is smaller is read
 _SMALL = 4 << 20  # bytes of a file
 _MAPS: ContextVar[bool] = ContextVar("bnexport_maps", default=False)
 _SMAPS = Path("/proc/self/smaps")
