@@ -10,10 +10,8 @@ code that torch does not tell of, is not what was recorded, and ends the recordi
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,67 +21,12 @@ from torch.overrides import TorchFunctionMode
 
 from bnexport.capture.tape.names import READ, canonical, opened
 from bnexport.capture.tape.sizes import Size, Unsure, doubts, known, size_between
+from bnexport.capture.tape.surroundings import random_state, scripts_refused, tensors_of
+from bnexport.capture.tape.tape import Call, Ref, Tape, has_size, leaves, refs_in, same
 
-__all__ = ["Call", "Ref", "Tape", "record", "refs_in"]
+__all__ = ["record"]
 
 _MARK = "_bnexport_tape"
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A tensor of the recording, by its number."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call.
-
-    Attributes:
-        name: Of the function, one name for all its spellings.
-        args: With a `Ref` for each tensor.
-        kwargs: The same.
-        outputs: The tensors that it returned.
-        module: The qualified name of the module that called it.
-        kind: The class of that module.
-    """
-
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    outputs: tuple[Ref, ...]
-    module: str
-    kind: str
-
-
-@dataclass
-class Tape:
-    """What one run came to.
-
-    Attributes:
-        batch: Its batch size.
-        token: What its tensors are marked with.
-        inputs: The tensors given, in order.
-        outputs: Those returned, in order.
-        calls: In the order of the run, those on constants alone among them.
-        shapes: Of every tensor that a call made, and of the inputs.
-        dtypes: The same.
-        constants: Tensors that do not depend on the inputs.
-        names: Of the constants that the module holds.
-        results: What the run returned.
-    """
-
-    batch: int
-    token: object
-    inputs: tuple[Ref, ...] = ()
-    outputs: tuple[Ref, ...] = ()
-    calls: list[Call] = field(default_factory=list)
-    shapes: dict[int, tuple[Any, ...]] = field(default_factory=dict)
-    dtypes: dict[int, torch.dtype] = field(default_factory=dict)
-    constants: dict[int, Tensor] = field(default_factory=dict)
-    names: dict[int, str] = field(default_factory=dict)
-    results: tuple[Tensor, ...] = ()
 
 
 def record(
@@ -106,10 +49,10 @@ def record(
         Unsure: It cannot be told what the module does at other batch sizes or on other values.
     """
     recorder = _Recorder(module, batch, leaves, witness)
-    before = _random_state()
+    before = random_state()
     with torch.no_grad(), recorder.naming(module):
         tape = recorder.run(module, inputs)
-    if _random_state() != before:
+    if random_state() != before:
         raise Unsure("it draws random numbers")
     recorder.check_unwritten()
     return tape
@@ -140,7 +83,7 @@ class _Recorder(TorchFunctionMode):
         for name, layer in module.named_modules():
             if isinstance(layer, torch.jit.ScriptModule):
                 raise Unsure(f"{name.removeprefix('model.')} was compiled by TorchScript")
-            for key, tensor in _tensors_of(layer):
+            for key, tensor in tensors_of(layer):
                 mark = tensor.__dict__.get(_MARK)
                 ours = (
                     self._witness is not None
@@ -191,7 +134,7 @@ class _Recorder(TorchFunctionMode):
     def run(self, module: nn.Module, inputs: Sequence[Tensor]) -> Tape:
         given = [tensor.detach().clone() for tensor in inputs]  # its forward may write to them
         self._tape.inputs = tuple(self._enter(tensor) for tensor in given)
-        with self, doubts() as doubted, _scripts_refused():
+        with self, doubts() as doubted, scripts_refused():
             results = module(*given)
         if self._failed or doubted:
             raise Unsure(self._failed or doubted[0])
@@ -263,7 +206,7 @@ class _Recorder(TorchFunctionMode):
     def _call(
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        tensors = list(_leaves((args, kwargs)))
+        tensors = list(leaves((args, kwargs)))
         if tensors and _writes(function) and id(tensors[0]) in self._held:
             raise Unsure(f"its forward writes to {self._held[id(tensors[0])][1]}")
         if name == "getitem" and isinstance(args[1], list):
@@ -287,7 +230,7 @@ class _Recorder(TorchFunctionMode):
             raise Unsure(f"{name} writes to what it is given")
         if any(id(tensor) in self._held for tensor in written):
             raise Unsure(f"its forward writes to {self._held[id(written[0])][1]}")
-        constant = all(self._is_constant(ref) for ref in refs_in(taken)) and not _has_size(taken)
+        constant = all(self._is_constant(ref) for ref in refs_in(taken)) and not has_size(taken)
         fresh = [
             each
             for each in made
@@ -391,81 +334,6 @@ class _Recorder(TorchFunctionMode):
         return Ref(number)
 
 
-def same(here: Any, there: Any, batch: int) -> bool:
-    """Whether arguments are those of the witness, each size as it is at its batch size."""
-    if isinstance(here, Size):
-        return type(there) is int and here.at(batch) == there
-    if isinstance(here, slice) and isinstance(there, slice):
-        return same(
-            (here.start, here.stop, here.step), (there.start, there.stop, there.step), batch
-        )
-    if isinstance(here, tuple) and isinstance(there, tuple):
-        return len(here) == len(there) and all(
-            same(a, b, batch) for a, b in zip(here, there, strict=True)
-        )
-    if isinstance(here, dict) and isinstance(there, dict):
-        return here.keys() == there.keys() and all(same(here[k], there[k], batch) for k in here)
-    return type(here) is type(there) and (here is there or bool(here == there) or here != here)
-
-
-def _tensors_of(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor that a layer holds: as a parameter, a buffer or an attribute, in containers too."""
-    stack: list[tuple[str, Any]] = [
-        *layer._parameters.items(),
-        *layer._buffers.items(),
-        *vars(layer).items(),
-    ]
-    for key, value in stack:
-        yield from _tensors_in(key, value, 3)
-
-
-def _tensors_in(key: str, value: Any, depth: int) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        yield key, value
-    elif depth and isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _tensors_in(f"{key}.{index}", item, depth - 1)
-    elif depth and type(value) is dict:
-        for name, item in value.items():
-            yield from _tensors_in(f"{key}.{name}", item, depth - 1)
-
-
-def _leaves(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _leaves(item)
-    elif isinstance(value, slice):
-        yield from _leaves((value.start, value.stop, value.step))
-
-
-def refs_in(value: Any) -> Iterator[Ref]:
-    """The tensors among arguments."""
-    if isinstance(value, Ref):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from refs_in(item)
-    elif isinstance(value, dict):
-        yield from refs_in(tuple(value.values()))
-    elif isinstance(value, slice):
-        yield from refs_in((value.start, value.stop, value.step))
-
-
-def _has_size(value: Any) -> bool:
-    if isinstance(value, Size):
-        return True
-    if isinstance(value, tuple):
-        return any(map(_has_size, value))
-    if isinstance(value, dict):
-        return _has_size(tuple(value.values()))
-    return isinstance(value, slice) and _has_size((value.start, value.stop, value.step))
-
-
 def _results(result: Any, name: str) -> list[Tensor]:
     if isinstance(result, Tensor):
         return [result]
@@ -478,7 +346,7 @@ def _results(result: Any, name: str) -> list[Tensor]:
 
 def _is_free(result: Any, tensors: Sequence[Tensor], taken: Any) -> bool:
     """Whether the call has nothing to do with tensors or the batch: a check of types, say."""
-    return not tensors and not isinstance(result, Tensor | list | tuple) and not _has_size(taken)
+    return not tensors and not isinstance(result, Tensor | list | tuple) and not has_size(taken)
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -493,27 +361,3 @@ def _writes(function: Callable[..., Any]) -> bool:
     """Whether it is of those that write to their first argument: ``add_``, ``x[...] = y``."""
     name = getattr(function, "__name__", "")
     return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
-
-
-@contextmanager
-def _scripts_refused() -> Iterator[None]:
-    """Compiled functions are not looked into: what one reads out of a tensor would not be seen."""
-    kinds: list[Any] = [torch.jit.ScriptFunction, torch._C.ScriptMethod]
-    called = [kind.__call__ for kind in kinds]
-
-    def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-        raise Unsure("it calls a function that was compiled by TorchScript")
-
-    for kind in kinds:
-        kind.__call__ = call
-    try:
-        yield
-    finally:
-        for kind, before in zip(kinds, called, strict=True):
-            kind.__call__ = before
-
-
-def _random_state() -> tuple[bytes, Any, Any]:
-    keys = np.random.get_state()
-    numpy = (keys[1].tobytes(), keys[2]) if isinstance(keys, tuple) else ()
-    return torch.get_rng_state().numpy().tobytes(), numpy, random.getstate()

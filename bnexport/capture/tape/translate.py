@@ -10,10 +10,11 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bnexport.capture.tape.emitter import Emitter
-from bnexport.capture.tape.recorder import Ref, Tape, record
+from bnexport.capture.tape.recorder import record
 from bnexport.capture.tape.rows import TABLE
 from bnexport.capture.tape.sizes import Unsure
 from bnexport.capture.tape.state import State, same_state
+from bnexport.capture.tape.tape import Ref, Tape
 from bnexport.signature import Plain
 
 __all__ = ["Recorded", "capture_tape"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bnexport.capture.tape.emitter import Row
 from bnexport.capture.tape.rows import (
     activation,
     arithmetic,
     create,
+    indexing,
     linear,
     norm,
     pooling,
@@ -17,6 +17,7 @@ from bnexport.capture.tape.rows import (
     resize,
     views,
 )
+from bnexport.capture.tape.site import Row
 
 __all__ = ["TABLE"]
 
@@ -26,6 +27,7 @@ TABLE: Mapping[str, Row] = {
     **activation.ROWS,
     **arithmetic.ROWS,
     **views.ROWS,
+    **indexing.ROWS,
     **pooling.ROWS,
     **reduce.ROWS,
     **create.ROWS,

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import onnx_ir as ir
 import torch
 
-from bnexport.capture.tape.emitter import DTYPES, Row, Site
-from bnexport.capture.tape.recorder import Ref
+from bnexport.capture.tape.kinds import DTYPES
+from bnexport.capture.tape.site import Row, Site
 from bnexport.capture.tape.sizes import Unsure
+from bnexport.capture.tape.tape import Ref
 
 __all__ = ["ROWS"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 import torch
 
-from bnexport.capture.tape.emitter import Row, Site
+from bnexport.capture.tape.site import Row, Site
 from bnexport.capture.tape.sizes import Unsure
 
 __all__ = ["ROWS"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from bnexport.capture.tape.emitter import Row, Site
+from bnexport.capture.tape.site import Row, Site
 from bnexport.capture.tape.sizes import Unsure
 
 __all__ = ["ROWS"]

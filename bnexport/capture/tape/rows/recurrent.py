@@ -8,7 +8,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from bnexport.capture.tape.emitter import Row, Site
+from bnexport.capture.tape.site import Row, Site
 from bnexport.capture.tape.sizes import Size, Unsure
 
 __all__ = ["ROWS"]

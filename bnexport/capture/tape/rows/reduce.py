@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from bnexport.capture.tape.emitter import Row, Site
+from bnexport.capture.tape.site import Row, Site
 from bnexport.capture.tape.sizes import Unsure
 
 __all__ = ["ROWS"]

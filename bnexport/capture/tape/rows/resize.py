@@ -7,7 +7,7 @@ import onnx_ir as ir
 import torch
 from torch.nn import functional
 
-from bnexport.capture.tape.emitter import Row, Site
+from bnexport.capture.tape.site import Row, Site
 from bnexport.capture.tape.sizes import Size, Unsure, alike
 
 __all__ = ["ROWS"]
