@@ -2,7 +2,7 @@
 
 python benchmarks/speed/scaling.py [--work DIR] [--rounds 3] [--only chain,...]
 
-Writes benchmarks/results/scaling.json and scaling.svg; needs matplotlib. A line is fitted in logarithms: its slope is
+Writes benchmarks/results/scaling.json and scaling.svg; needs matplotlib. A line is fitted in logarithms to the three largest: its slope is
 the power of the size with which the time grows, what is there whatever the size (imports) taken off.
 """
 
@@ -98,7 +98,7 @@ def measured(family: str, work: Path, rounds: int) -> dict[str, Any]:
     return {
         "fixed_cpu_s": fixed,
         "points": points,
-        "power": power([(p["size"], p["cpu_s"] - fixed) for p in points[len(points) // 2 - 1 :]]),
+        "power": power([(p["size"], p["cpu_s"] - fixed) for p in points[-3:]]),
     }
 
 
