@@ -2,8 +2,9 @@
 
 python benchmarks/speed/scaling.py [--work DIR] [--rounds 3] [--only chain,...]
 
-Writes benchmarks/results/scaling.json and scaling.svg; needs matplotlib. A line is fitted in logarithms to the three largest: its slope is
-the power of the size with which the time grows, what is there whatever the size (imports) taken off.
+Writes benchmarks/results/scaling.json and scaling.svg; needs matplotlib. A line is fitted in logarithms to the three
+largest: its slope is the power of the size with which the time grows, what is there whatever the size (imports) taken
+off.
 """
 
 from __future__ import annotations
