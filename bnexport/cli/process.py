@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 __all__ = ["end", "prepare"]
 
 
-# Objects that are made before their garbage is looked for: torch makes a million as it is imported, and keeps them.
-_YOUNG = 100_000
+# Objects that are made before their garbage is looked for: importing torch makes a quarter of a million and keeps them,
+# and each look at them takes as long as a forward pass.
+_YOUNG = 1_000_000
 
 
 # onnx_ir imports sympy for sizes that are computed with: a fifth of a second and 30 MB, and few graphs have such.
@@ -56,7 +57,7 @@ def prepare() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.uname().machine == "x86_64":  # elsewhere torch multiplies by it, too
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's: it only has small products
-    gc.set_threshold(_YOUNG, 100, 1000)
+    gc.set_threshold(_YOUNG)
     for name in _LATER:
         sys.modules.setdefault(name, _Later(name))
 

@@ -148,7 +148,7 @@ def _sample(archive: Archive, name: str, limits: Limits) -> Any:
     data = archive.read(record, limits.tensor_bytes, "tensor_bytes")
     inner = Archive(f"{archive.path}, sample inputs", io.BytesIO(data), len(data), limits)
     pickled, allowed = from_archive(inner, limits), Allowed()
-    check_names(pickled.path, pickled.root, allowed)
+    check_names(pickled.path, pickled.root, pickled.names, allowed)
     return Rebuild(pickled.path, pickled.tensors, allowed, limits).value(pickled.root, "inputs")
 
 

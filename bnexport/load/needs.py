@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 from bnexport.load.allow import Allowed
 from bnexport.load.errors import UnknownClasses, Unsafe
 from bnexport.load.names import is_core_layer, is_known
 from bnexport.load.records import Call, Global, children
-from bnexport.load.tensors import is_tensor
+from bnexport.load.tensors import is_of_tensors, is_tensor
 from bnexport.load.wrappers import peel, wrapped
 
 __all__ = ["check_names", "is_never", "mentions"]
@@ -18,16 +19,24 @@ _LEAVES = frozenset(
 )  # most of a file, and no name among them
 
 
-def check_names(path: str, root: object, allowed: Allowed) -> None:
+def check_names(path: str, root: object, names: Iterable[str], allowed: Allowed) -> None:
     """Refuse a model whose records mention a name that may not become live.
+
+    Args:
+        path: The file's name, for messages.
+        root: The model's record.
+        names: Every name in the file, those beside the model and inside tensors among them.
+        allowed: The user's list.
 
     Raises:
         Unsafe: A part of Python or of torch that is no layer would be called.
         UnknownClasses: Classes that the user can allow are not allowed yet; all of them are named.
     """
+    if all(_may_live(name, allowed) or is_of_tensors(name) for name in names):
+        return
     unknown: set[str] = set()
     for name, called in mentions(root):
-        if is_core_layer(name) or is_known(name) or allowed.covers(name):
+        if _may_live(name, allowed):
             continue
         if is_never(name, called):
             verb = "asks to call" if called else "refers to"
@@ -36,6 +45,10 @@ def check_names(path: str, root: object, allowed: Allowed) -> None:
         unknown.add(name)
     if unknown:
         raise UnknownClasses(path, unknown)
+
+
+def _may_live(name: str, allowed: Allowed) -> bool:
+    return is_core_layer(name) or is_known(name) or allowed.covers(name)
 
 
 def is_never(name: str, called: bool) -> bool:

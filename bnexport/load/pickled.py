@@ -24,11 +24,13 @@ class Pickled:
         path: The file's name.
         root: The record of the saved object.
         tensors: Gives the tensors of tensor records.
+        names: Every name in the pickle.
     """
 
     path: str
     root: Any
     tensors: Tensors
+    names: frozenset[str]
 
 
 def from_archive(archive: Archive, limits: Limits) -> Pickled:
@@ -41,17 +43,19 @@ def from_archive(archive: Archive, limits: Limits) -> Pickled:
     if "byteorder" in archive and archive.read("byteorder", 64).strip() != b"little":
         raise Unsupported(archive.path, "a big-endian file")
     data = archive.read("data.pkl", limits.pickle_bytes, "pickle_bytes")
-    root, _ = parse(data, archive.path, limits)
+    named: set[str] = set()
+    root, _ = parse(data, archive.path, limits, named)
 
     def read(key: str, size: int) -> bytearray | memoryview:
         if not (0 < len(key) < 32 and key.isascii() and key.isalnum()):
             raise Corrupt(archive.path, f"malformed storage key {key[:40]!r}")
         return archive.weights(f"data/{key}", size)
 
-    return Pickled(archive.path, root, Tensors(archive.path, read, limits))
+    return Pickled(archive.path, root, Tensors(archive.path, read, limits), frozenset(named))
 
 
 def open_legacy(path: Path, limits: Limits) -> Pickled:
     """Open the stream that torch wrote before 1.6."""
-    root, read = read_stream(path, limits)
-    return Pickled(str(path), root, Tensors(str(path), read, limits))
+    named: set[str] = set()
+    root, read = read_stream(path, limits, named)
+    return Pickled(str(path), root, Tensors(str(path), read, limits), frozenset(named))

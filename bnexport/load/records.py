@@ -102,7 +102,7 @@ def parse(
     """
     stream = io.BytesIO(data)
     try:
-        machine = _Inert(stream, what, limits)
+        machine = _Inert(stream, len(data), what, limits)
         root = machine.load()
         if named is not None:
             named.update(machine.names)
@@ -152,6 +152,14 @@ def children(record: object) -> Iterator[Any]:
         yield from (record.args, record.keywords, record.state, record.items, record.entries)
 
 
+class _Stop(Exception):
+    """The pickle has come to its end."""
+
+    def __init__(self, root: Any) -> None:
+        super().__init__()
+        self.root = root
+
+
 class _Inert(pickle._Unpickler):
     """pickle's own opcode machine, with everything that could act taken out."""
 
@@ -159,11 +167,34 @@ class _Inert(pickle._Unpickler):
     stack: list[Any]
     proto: int
 
-    def __init__(self, stream: io.BytesIO, what: str, limits: Limits) -> None:
+    def __init__(self, stream: io.BytesIO, size: int, what: str, limits: Limits) -> None:
         super().__init__(stream, encoding="utf-8")
-        self._what, self._limits = what, limits
+        self._what, self._limits, self._stream, self._size = what, limits, stream, size
         self.names: dict[str, Global] = {}
         self.proto = 0
+
+    def load(self) -> Any:
+        """The root, by pickle's own loop, less its reader of frames: all is in memory."""
+        self.read, self.readline = self._stream.read, self._stream.readline
+        self.readinto = self._stream.readinto
+        self.metastack: list[list[Any]] = []
+        self.stack = []
+        self.append = self.stack.append
+        read, dispatch = self.read, self.dispatch
+        try:
+            while True:
+                key = read(1)
+                if not key:
+                    raise EOFError
+                dispatch[key[0]](self)
+        except _Stop as stop:
+            return stop.root
+
+    def pass_frame(self) -> None:
+        """A frame tells how much to fetch at once."""
+        header = self._stream.read(8)
+        if len(header) < 8 or int.from_bytes(header, "little") > self._size - self._stream.tell():
+            raise EOFError
 
     def find_class(self, module: str, name: str) -> Any:
         if not isinstance(module, str) or not isinstance(name, str):
@@ -229,6 +260,10 @@ def _python3_name(module: str, name: str) -> tuple[str, str]:
     return _compat_pickle.IMPORT_MAPPING.get(module, module), name
 
 
+def _stop(machine: Any) -> None:
+    raise _Stop(machine.stack.pop())
+
+
 def _reduce(machine: Any) -> None:
     args = machine.stack.pop()
     machine.stack[-1] = machine.call(machine.stack[-1], args)
@@ -292,6 +327,8 @@ def _bytearray(machine: Any) -> None:
 
 
 _INERT: dict[bytes, Callable[[Any], None]] = {
+    pickle.FRAME: lambda machine: machine.pass_frame(),
+    pickle.STOP: _stop,
     pickle.REDUCE: _reduce,
     pickle.NEWOBJ: _reduce,
     pickle.NEWOBJ_EX: _newobj_ex,

@@ -127,7 +127,7 @@ def _pickled(pickled: Pickled, request: Request, allowed: Allowed) -> Loaded:
         weights = weights_of_module(record, pickled.tensors)
         notes = (*notes, "took the weights alone from a pickled module")
         return _weights(weights, "checkpoint", pickled.path, request, notes)
-    check_names(pickled.path, record, allowed)
+    check_names(pickled.path, record, pickled.names, allowed)
     rebuild = Rebuild(pickled.path, pickled.tensors, allowed, request.limits)
     try:
         module = rebuild.value(record, "model")

@@ -12,7 +12,7 @@ from bnexport.load.errors import Corrupt, TooLarge, Unsafe, Unsupported
 from bnexport.load.limits import Limits
 from bnexport.load.records import Call, Global, StorageRef, pairs
 
-__all__ = ["DTYPES", "STORAGES", "Tensors", "is_tensor"]
+__all__ = ["DTYPES", "STORAGES", "Tensors", "is_of_tensors", "is_tensor"]
 
 STORAGES: dict[str, torch.dtype] = {
     "torch.FloatStorage": torch.float32,
@@ -50,9 +50,19 @@ _MAX_DIMENSIONS = 64
 
 def is_tensor(record: object) -> bool:
     """Whether the record is of a kind that holds a tensor, readable or not."""
-    return isinstance(record, Call) and (
-        record.path.startswith("torch._utils._rebuild_") or record.path == _TYPED
-    )
+    return isinstance(record, Call) and _builds(record.path)
+
+
+def is_of_tensors(name: str) -> bool:
+    """Whether the name stands in the records of tensors: a storage, or what builds a tensor.
+
+    As a value by itself it becomes nothing: whoever meets it there refuses it.
+    """
+    return name in STORAGES or _builds(name)
+
+
+def _builds(name: str) -> bool:
+    return name.startswith("torch._utils._rebuild_") or name == _TYPED
 
 
 class Tensors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["Memo", "copy_module", "copy_replacing"]
 
 Memo = dict[int, Any]
 Maker = Callable[[nn.Module, Memo], None]
+
+_PLAIN = (bool, int, float, str, type(None))
 
 
 def copy_module(
@@ -52,6 +55,8 @@ def copy_replacing(
                 memo[id(value)] = instead
             elif value.requires_grad and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
+        elif isinstance(value, OrderedDict):
+            memo[id(value)] = OrderedDict()
         else:
             memo[id(value)] = value
     for wrapper in module.modules():
@@ -74,15 +79,22 @@ def _copied(module: nn.Module, makers: Mapping[nn.Module, Maker], memo: Memo) ->
 
 
 def _values(module: nn.Module) -> Iterator[object]:
-    """The tensors and process groups among the attributes, in containers too."""
+    """The tensors and process groups among the attributes, in containers too; and the tables that are empty.
+
+    A layer has eight of these, for hooks, and `copy.deepcopy` takes as long over each as over a small layer.
+    """
     seen: set[int] = set()
+    groups: dict[type, bool] = {}
     stack: list[object] = [vars(each) for each in module.modules()]
     while stack:
         value = stack.pop()
-        if id(value) in seen:
+        if id(value) in seen or type(value) in _PLAIN:
             continue
         seen.add(id(value))
-        if isinstance(value, torch.Tensor) or _is_process_group(value):
+        kind = type(value)
+        if kind not in groups:
+            groups[kind] = _is_process_group(kind)
+        if isinstance(value, torch.Tensor) or groups[kind] or _is_empty_table(value):
             yield value
         elif isinstance(value, Mapping):
             stack.extend(value.values())
@@ -90,6 +102,10 @@ def _values(module: nn.Module) -> Iterator[object]:
             stack.extend(value)
 
 
-def _is_process_group(value: object) -> bool:
+def _is_empty_table(value: object) -> bool:
+    return type(value) is OrderedDict and not (value or vars(value))
+
+
+def _is_process_group(kind: type) -> bool:
     # By name: a torch built without distributed has no such class to ask for.
-    return any(each.__name__ == "ProcessGroup" for each in type(value).__mro__)
+    return any(each.__name__ == "ProcessGroup" for each in kind.__mro__)

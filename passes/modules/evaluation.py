@@ -7,12 +7,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-__all__ = ["eval_mode", "undisturbed"]
+__all__ = ["eval_mode", "random_state", "undisturbed"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -73,3 +73,11 @@ def undisturbed(seed: int | None = None) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda_states)
         if numpy:
             numpy.random.set_state(numpy_state)
+
+
+def random_state() -> tuple[bytes, Any, Any]:
+    """Of torch, NumPy and Python: a run that changes one draws from it."""
+    numpy = sys.modules.get("numpy")
+    keys = numpy.random.get_state() if numpy else ()
+    state = (keys[1].tobytes(), keys[2]) if isinstance(keys, tuple) and keys else ()
+    return torch.get_rng_state().numpy().tobytes(), state, random.getstate()

@@ -61,7 +61,7 @@ CONTENTS = {
     "engine": (b"ptrt" + bytes(40), "a TensorRT engine"),
     "rtx_engine": (b"vtrt" + bytes(40), "a TensorRT engine"),
     "noise": (np.random.default_rng(0).bytes(5000), "not a model file"),
-    "bare pickle": (b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00K\x01.", "a bare pickle"),
+    "bare pickle": (b"\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00K\x01.", "a bare pickle"),
     "safetensors header": (b"\x40\x00\x00\x00\x00\x00\x00\x00{" + bytes(63), "safetensors"),
 }
 

@@ -1,6 +1,7 @@
 """Pickled modules come back as they were saved."""
 
 import copy
+import pickle
 import warnings
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from bnexport.errors import Refused
 from bnexport.load import load
-from bnexport.load.errors import UnknownClasses, Unsafe
+from bnexport.load.errors import Corrupt, UnknownClasses, Unsafe
 
 
 def same(loaded, model, *shape):
@@ -334,3 +335,18 @@ def test_the_random_state_is_as_before(nets, saved):
     before = torch.get_rng_state()
     load(path, allow=["usernets"])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("length", [1 << 20, 1 << 63, (1 << 64) - 1])
+def test_a_frame_longer_than_the_file_is_corrupt(length, archive):
+    framed = pickle.dumps(nn.Sequential(nn.ReLU()), protocol=4)
+    assert framed[2:3] == pickle.FRAME
+    load(archive(framed))
+    with pytest.raises(Corrupt):
+        load(archive(framed[:3] + length.to_bytes(8, "little") + framed[11:]))
+
+
+@pytest.mark.parametrize("end", [2, 3, 7])
+def test_a_pickle_that_ends_in_a_frames_head_is_corrupt(end, archive):
+    with pytest.raises(Corrupt):
+        load(archive(pickle.dumps(nn.Sequential(nn.ReLU()), protocol=4)[:end]))
