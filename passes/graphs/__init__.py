@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
 from bnexport.passes.graphs.bias import DropZeroBias
 from bnexport.passes.graphs.compose_affines import ComposeAffines
@@ -21,6 +20,7 @@ from bnexport.passes.graphs.shapes import InferShapes, NameBatch
 from bnexport.passes.graphs.share import ShareInitializers
 from bnexport.passes.graphs.simplify import Simplify
 from bnexport.passes.graphs.spelling import LowerCaseEinsum
+from bnexport.passes.graphs.unread import DropUnread
 from bnexport.passes.graphs.untile_batch_norm import UntileBatchNorm
 
 __all__ = [
@@ -76,13 +76,12 @@ def pipeline(
             UntileBatchNorm(),
             Fold(record),
             ComposeAffines(),
-            common.RemoveUnusedNodesPass(),
         ]
     passes += [
         FixReshapes(),
-        common.RemoveUnusedNodesPass(),
+        DropUnread(),
         ShareInitializers(),
     ]  # a weight used twice folds twice
     if simplify:
-        passes += [Simplify(), common.RemoveUnusedNodesPass()]
+        passes += [Simplify(), DropUnread()]
     return [*passes, LowerCaseEinsum(), NameBatch()]

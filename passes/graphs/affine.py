@@ -100,12 +100,12 @@ class ChannelAffine:
     @cached_property
     def shifts(self) -> bool:
         """Whether it does more than scale."""
-        return bool(np.any(self.shift != 0))
+        return bool((self.shift != 0).any())
 
     @cached_property
     def scales(self) -> bool:
         """Whether it does more than shift."""
-        return bool(np.any(self.scale != 1))
+        return bool((self.scale != 1).any())
 
 
 def read(node: ir.Node) -> tuple[int, ChannelAffine] | str | None:

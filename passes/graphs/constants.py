@@ -16,6 +16,7 @@ import onnx_ir.passes.common as common
 from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import bypass, can_bypass, integers
 from bnexport.passes.graphs.traverse import every_node
+from bnexport.passes.graphs.unread import DropUnread, forget_dropped
 
 __all__ = ["FoldConstants"]
 
@@ -52,11 +53,13 @@ class FoldConstants(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold in place."""
         computed = not self._done and _computed(model)
+        if computed:
+            forget_dropped(model)
         lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(
             model
         )
         identities = _drop_identities(model)
-        unused = common.RemoveUnusedNodesPass()(model)
+        unused = DropUnread()(model)
         _lay_out(model)
         changed = [computed, lifted.modified, identities, unused.modified]
         return ir.passes.PassResult(model, any(changed))

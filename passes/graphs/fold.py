@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
 from bnexport.passes.graphs.compose_affines import ComposeAffines
 from bnexport.passes.graphs.contract import GraphPass
@@ -19,6 +18,7 @@ from bnexport.passes.graphs.fold_batch_norm import FoldBatchNorm
 from bnexport.passes.graphs.merge_branches import MergeBranches
 from bnexport.passes.graphs.narrow_conv import NarrowConv
 from bnexport.passes.graphs.tried import Tried
+from bnexport.passes.graphs.unread import DropUnread
 
 __all__ = ["Fold"]
 
@@ -39,7 +39,7 @@ class Fold(GraphPass):
             FoldBatchNorm(record, partly=False, tried=self._tried),
             MergeBranches(record),
             NarrowConv(),
-            common.RemoveUnusedNodesPass(),
+            DropUnread(),
         ]
         self._partly = [ComposeAffines(), FoldBatchNorm(record, tried=self._tried)]
         self._edits, self._quiet = 0, dict[ir.passes.PassBase, int]()
@@ -66,7 +66,7 @@ class Fold(GraphPass):
             return False
         before = model.graph.num_nodes()
         modified = step(model).modified
-        if isinstance(step, common.RemoveUnusedNodesPass):
+        if isinstance(step, DropUnread):
             modified = (
                 model.graph.num_nodes() != before
             )  # a constant that nobody reads is nothing to go on from

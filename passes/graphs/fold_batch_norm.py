@@ -80,8 +80,8 @@ class FoldBatchNorm(GraphPass):
     def _sweep(self, model: ir.Model, names: Names) -> bool:
         modified, order = False, Places(model)
         for node in reversed(list(order)):
-            if node.graph is None or in_fused(node):  # composed with one behind it, or better whole
-                continue
+            if node.graph is None or self._in_vain(node) or in_fused(node):
+                continue  # composed with one behind it, tried, or better whole
             match read(node):
                 case None:
                     pass
@@ -100,8 +100,6 @@ class FoldBatchNorm(GraphPass):
         self, node: ir.Node, index: int, affine: ChannelAffine, order: Places, names: Names
     ) -> bool:
         known = self._tried.of(node)
-        if known and (known.partly or not self._partly):
-            return False
         order.seen = set()
         back: Plan | str = known.back if known else _paying(push(node, index, affine, order))
         if isinstance(back, Plan):
@@ -123,6 +121,11 @@ class FoldBatchNorm(GraphPass):
         self._keep(node, f"{back}; {onward}")
         self._tried.add(node, InVain(back, onward, self._partly), order.seen)
         return False
+
+    def _in_vain(self, node: ir.Node) -> bool:
+        """Whether all that would be tried was tried."""
+        known = self._tried.of(node)
+        return known is not None and (known.partly or not self._partly)
 
     def _carry_out(
         self,

@@ -99,7 +99,7 @@ def sizes(value: ir.Value) -> tuple[int | None, ...] | None:
     """The shape, None for each size that is not fixed; None where even the rank is unknown."""
     if value.shape is None:
         return None
-    return tuple(size if isinstance(size, int) else None for size in value.shape)
+    return tuple([size if isinstance(size, int) else None for size in value.shape.dims])
 
 
 def alike(a: ir.Value, b: ir.Value) -> bool:
@@ -137,7 +137,8 @@ def set_constant(
     role = _ROLES.get((node.op_type, index), f"input{index}")
     name = names.fresh(f"{node.outputs[0].name}.{role}")
     if isinstance(new, np.ndarray | np.generic):  # what NumPy makes of arrays without axes
-        tensor: ir.TensorProtocol = ir.tensor(np.asarray(new, like.numpy(), order="C"), like, name)
+        numbers = np.asarray(new, like.numpy(), order="C")
+        tensor: ir.TensorProtocol = ir.Tensor(numbers, dtype=like, name=name)
     else:
         tensor = new.tensor(name)
     value = ir.val(name, const_value=tensor)

@@ -13,6 +13,7 @@ from bnexport.passes.graphs.contract import GraphPass
 from bnexport.passes.graphs.graph import is_constant
 from bnexport.passes.graphs.half_rules import TITLES, Slots, is_single, obstacle, slots
 from bnexport.passes.graphs.naming import Names, kind_of, module_of
+from bnexport.passes.graphs.unread import DropUnread
 
 __all__ = ["LowerPrecision", "Single"]
 
@@ -79,7 +80,7 @@ class LowerPrecision(GraphPass):
             lowering.lower_inputs()
         lowering.run()
         lowering.outputs(self._dtype if self._io else ir.DataType.FLOAT)
-        common.RemoveUnusedNodesPass()(model)
+        DropUnread()(model)
         return ir.passes.PassResult(model, True)
 
     def _slots(self, node: ir.Node) -> Slots:

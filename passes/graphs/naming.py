@@ -7,7 +7,7 @@ import ast
 import onnx_ir as ir
 
 from bnexport.metadata import CLASSES, KIND, MODULE, ORIGIN, SCOPES
-from bnexport.passes.graphs.traverse import every_node
+from bnexport.passes.graphs.traverse import every_node, may_hold
 
 __all__ = [
     "Names",
@@ -25,8 +25,8 @@ class Names:
     def __init__(self, graph: ir.Graph) -> None:
         self._taken = {value.name for value in graph.inputs} | set(graph.initializers)
         for node in every_node(graph):
-            self._taken |= {value.name for value in node.outputs}
-            for attribute in node.attributes.values():
+            self._taken.update([value.name for value in node.outputs])
+            for attribute in node.attributes.values() if may_hold(node) else ():
                 if attribute.type == ir.AttributeType.GRAPH:
                     inner = attribute.as_graph()
                     self._taken |= {value.name for value in inner.inputs} | set(inner.initializers)

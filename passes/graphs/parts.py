@@ -15,7 +15,7 @@ import onnx_ir as ir
 from bnexport.passes.graphs.affine import ChannelAffine
 from bnexport.passes.graphs.graph import Indices, integers, is_read, operands, sizes
 
-__all__ = ["agreed", "concat_axis", "concat_parts", "cut_axis", "picked", "widened"]
+__all__ = ["agreed", "concat_axis", "concat_parts", "cut_axis", "cuts", "picked", "widened"]
 
 
 def agreed(
@@ -31,7 +31,7 @@ def agreed(
     first = asked[0][1]
     if not silent and all(first.like(affine) for _, affine in asked[1:]):
         return first
-    if (first.scales or first.shifts) and not _cuts(asked[0][0]) and not all(map(_cuts, silent)):
+    if (first.scales or first.shifts) and not cuts(asked[0][0]) and not all(map(cuts, silent)):
         return None  # two that see every channel
     axis, shape = first.axis, sizes(value)
     channels = shape[axis] if shape is not None and axis is not None else None
@@ -95,7 +95,7 @@ def concat_parts(node: ir.Node) -> tuple[int, list[Indices]] | str:
 
 def cut_axis(node: ir.Node) -> int | None:
     """The one axis along which the node takes parts."""
-    if not _cuts(node):
+    if not cuts(node):
         return None
     source = sizes(node.inputs[0]) if node.inputs and node.inputs[0] else None
     if source is None:
@@ -108,7 +108,8 @@ def cut_axis(node: ir.Node) -> int | None:
     return axes[0] % len(source)
 
 
-def _cuts(node: ir.Node) -> bool:
+def cuts(node: ir.Node) -> bool:
+    """Whether it takes parts."""
     return node.op_type in ("Slice", "Split") and not node.domain
 
 

@@ -26,7 +26,7 @@ from bnexport.passes.graphs.graph import (
     readers,
     sizes,
 )
-from bnexport.passes.graphs.parts import agreed
+from bnexport.passes.graphs.parts import agreed, cuts
 from bnexport.passes.graphs.plan import Plan, absorbed
 from bnexport.passes.graphs.pull import pull_into
 from bnexport.passes.graphs.search import Picks, search
@@ -68,13 +68,16 @@ class _Walk:
         self.order, self.picks, self.undo, self.asks = order, picks, undo, ask
         self.asked: dict[ir.Value, dict[Use, ChannelAffine]] = {}
         self.waiting: list[tuple[int, ir.Node]] = []
-        self.claims: set[ir.Node] = set()
-        self.plan = Plan()
+        self.claims: dict[ir.Node, tuple[ir.Value, int]] = {}
+        self.plan, self.place = Plan(), 0
 
     def run(self, node: ir.Node, index: int, affine: ChannelAffine) -> Plan | str:
+        self.place = self.order[node]
         obstacle = self.ask(node, index, affine)
         while self.waiting and not obstacle:
-            obstacle = self.visit(heapq.heappop(self.waiting)[1], node)
+            place, visited = heapq.heappop(self.waiting)
+            self.place = -place
+            obstacle = self.visit(visited, node)
         return obstacle or self.plan
 
     def ask(self, reader: ir.Node, index: int, affine: ChannelAffine) -> str:
@@ -87,10 +90,30 @@ class _Walk:
             return self.settle(reader, index, affine)
         if value.is_graph_output():
             return f"the result of the {producer.op_type} before it is an output of the model"
-        if value not in self.asked and not any(out in self.asked for out in producer.outputs):
-            heapq.heappush(self.waiting, (-self.order[producer], producer))
+        if value not in self.asked:
+            obstacle = self.foreseen(value, reader)
+            if obstacle:
+                return obstacle
+            if not any(out in self.asked for out in producer.outputs):
+                heapq.heappush(self.waiting, (-self.order[producer], producer))
         self.asked.setdefault(value, {})[(reader, index)] = affine
         return ""
+
+    def foreseen(self, value: ir.Value, asking: ir.Node) -> str:
+        """What `combined` will find in the way once it comes to ``value``, of which nothing was asked so far.
+
+        A reader behind the node that is visited has not spoken and will not. So a Concat of thirty parts need not ask
+        all of them, to learn that one is read elsewhere.
+        """
+        if (self.undo and self.asks) or cuts(asking):
+            return ""
+        uses = readers(value)
+        if any(reader.graph is not asking.graph for reader, _ in uses):
+            return _needed(value, len(uses))
+        late = [use for use in uses if self.order[use[0]] > self.place and not cuts(use[0])]
+        if not late:
+            return ""
+        return self.claim(value, late) if self.undo else _needed(value, len(uses))
 
     def settle(self, reader: ir.Node, index: int, affine: ChannelAffine) -> str:
         """A constant operand takes it up."""
@@ -128,7 +151,8 @@ class _Walk:
             return plan
         self.plan = plan
         asking = step.through or node
-        obstacles = [self.ask(asking, index, affine) for index, affine in step.onward]
+        # The last operand was made last: what is nearest is told.
+        obstacles = (self.ask(asking, index, affine) for index, affine in reversed(step.onward))
         return next(filter(None, obstacles), "")
 
     def combined(self, value: ir.Value, root: ir.Node) -> ChannelAffine | str:
@@ -142,22 +166,17 @@ class _Walk:
             if affine is not None:
                 return affine
             if self.undo and all(heard[0][1].like(other) for _, other in heard):
-                return (
-                    self.undone(heard[0][1], silent, root)
-                    if self.asks
-                    else self.claimed(heard[0][1], silent)
-                )
-        producer = value.producer()
-        operator = producer.op_type if producer else "value"
-        return f"the {operator} before it has {len(uses)} readers, which need it as it is"
+                if self.asks:
+                    return self.undone(heard[0][1], silent, root)
+                return self.claim(value, silent) or heard[0][1]
+        return _needed(value, len(uses))
 
-    def claimed(self, affine: ChannelAffine, silent: list[Use]) -> ChannelAffine | str:
-        """``affine``, unless a reader that would take up its inverse has to take up another, too."""
-        for reader, _ in silent:
-            if reader in self.claims:
+    def claim(self, value: ir.Value, silent: list[Use]) -> str:
+        """Note that these readers would take up the inverse; what is in the way is that one takes up another, too."""
+        for reader, index in silent:
+            if self.claims.setdefault(reader, (value, index)) != (value, index):
                 return f"two branches meet in one {reader.op_type}"
-            self.claims.add(reader)
-        return affine
+        return ""
 
     def undone(
         self, affine: ChannelAffine, silent: list[Use], root: ir.Node
@@ -187,6 +206,12 @@ class _Walk:
         other = affine.inverse() if reader.op_type == "Add" else affine
         plan = push(reader, 1 - index, other, self.order)
         return plan if isinstance(plan, Plan) else None
+
+
+def _needed(value: ir.Value, count: int) -> str:
+    producer = value.producer()
+    operator = producer.op_type if producer else "value"
+    return f"the {operator} before it has {count} readers, which need it as it is"
 
 
 def _spread(vector: Array, axis: int | None, rank: int) -> Array:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-__all__ = ["every_node"]
+__all__ = ["every_node", "may_hold"]
 
 _HOLDERS = frozenset({"If", "Loop", "Scan", "SequenceMap"})  # of ONNX itself; others may, too
 
@@ -18,8 +18,13 @@ def every_node(graph: ir.Graph) -> Iterator[ir.Node]:
     """In their order, those of subgraphs behind the node that holds them."""
     for node in graph:
         yield node
-        if node.op_type in _HOLDERS or node.domain not in ("", "ai.onnx"):
+        if may_hold(node):
             yield from _inside(node)
+
+
+def may_hold(node: ir.Node) -> bool:
+    """Whether a graph may be among its attributes."""
+    return node.op_type in _HOLDERS or node.domain not in ("", "ai.onnx")
 
 
 def _inside(node: ir.Node) -> Iterator[ir.Node]:
