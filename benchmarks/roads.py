@@ -160,7 +160,7 @@ def compared(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         return {"taken": False, "why": fast}
     ours = rewrite(fast.model, facts, simplify=False, computed=True)
     start = time.process_time()
-    theirs = rewrite(export(plain, examples, 20), facts, simplify=False)
+    theirs = rewrite(export(plain, examples, 20).model, facts, simplify=False)
     slow_seconds = time.process_time() - start
     x = examples.batch(3, seed=5)
     with torch.no_grad():

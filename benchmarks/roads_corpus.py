@@ -88,7 +88,7 @@ def compared(case: Any) -> dict[str, Any]:
     if isinstance(fast, str):
         return {"taken": False, "why": fast}
     ours = rewrite(fast.model, facts, simplify=False, computed=True)
-    theirs = rewrite(export(plain, examples, 20), facts, simplify=False)
+    theirs = rewrite(export(plain, examples, 20).model, facts, simplify=False)
     arrays = [x.numpy() for x in examples.batch(3, seed=5)]
     a, b = (session_outputs(each, arrays) for each in (ours, theirs))
     kinds = [Counter(node.op_type for node in each.model.graph) for each in (ours, theirs)]

@@ -6,6 +6,7 @@ It is taken again, by the slow capture, where what came of the fast one cannot b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from bnexport.build import Artifact, build
 from bnexport.drift.taps import KEY as TAPS
 from bnexport.drift.taps import Tapped
-from bnexport.errors import ExportError
+from bnexport.errors import ExportError, UsageError
 from bnexport.events import Observer, stage
 from bnexport.parity import Parity
 from bnexport.passes.graphs.simplify import weight_bytes
@@ -96,6 +97,7 @@ def attempt(loaded: Loaded, asked: Asked, road: str, stem: Path, observe: Observ
         road=road,
         batches=recorded_batches(asked.batches),
         proof=asked.proof,
+        watched=max(asked.batches) == 1,  # what is not verified must be watched
     )
     try:
         return _from(subject, loaded, asked, stem, observe)
@@ -150,6 +152,9 @@ def _from(subject: Subject, loaded: Loaded, asked: Asked, stem: Path, observe: O
             proof=asked.proof,
             observe=observe,
         )
+    if not parity.ok and subject.watch is not None:
+        with suppress(UsageError):  # watched on other batch sizes, it may not run at all
+            subject.watch()  # what is wrong with the model says it better
     return Attempt(subject, Size(weights, nodes), rewritten, lowered, built, parity)
 
 

@@ -65,7 +65,7 @@ def explain(
         ExportError: It cannot be captured or rewritten.
     """
     with undisturbed():
-        subject = subject_of(loaded, inputs, inputs_from, None, observe)
+        subject = subject_of(loaded, inputs, inputs_from, None, observe, watched=True)
         around = {name: _around(node) for node in subject.graph.graph for name in _names(node)}
         ledger = rewrite(subject.graph, subject.batch_norms, observe=observe).ledger
     rows = {row.name: row for row in ledger.rows}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import torch
 
 from bnexport.capture import Captured, capture, recorded
 from bnexport.drift.taps import Tapped
-from bnexport.errors import UsageError
-from bnexport.events import Observer, stage
+from bnexport.errors import ExportError, UsageError
+from bnexport.events import Observer, silent, stage
 from bnexport.health import BatchNormFacts, batch_norms, examine
+from bnexport.health.passes import run_once
 from bnexport.inputs import Examples, InputSpec, complete, infer, parse_input, read_inputs
 from bnexport.inputs.graph import examples_of
 from bnexport.load.loaded import Loaded
@@ -48,6 +50,7 @@ class Subject:
         plain: The prepared module; None for an ONNX file.
         road: How the graph was captured: ``fast`` or ``export``; empty for an ONNX file.
         notes: Sentences for the summary.
+        watch: Looks for what makes the model itself wrong, in forward passes of another copy; None: they were seen.
     """
 
     graph: ir.Model
@@ -58,6 +61,7 @@ class Subject:
     plain: Plain | None = None
     road: str = ""
     notes: tuple[str, ...] = ()
+    watch: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,14 @@ def subject_of(
     road: str = "auto",
     batches: Sequence[int] = (1, 2),
     proof: str = "full",
+    watched: bool = False,
 ) -> Subject:
     """Prepare, examine and capture what was loaded.
 
     ``drift_taps`` adds outputs that tell what the BatchNorms see (`bnexport.drift.taps`). ``road`` and ``batches``
-    are those of `bnexport.capture.capture`, ``proof`` is that of `bnexport.parity.verify_runners`.
+    are those of `bnexport.capture.capture`, ``proof`` is that of `bnexport.parity.verify_runners`. Unless ``watched``
+    says so, forward passes are watched only where the captured graph gives cause, for who verifies what comes of it,
+    and has them watched if it is wrong.
 
     Raises:
         Refused: The module cannot be exported truthfully.
@@ -124,27 +131,27 @@ def subject_of(
             why = "its BatchNorms are operators, and may be folded"
             raise UsageError("--drift-taps of an ONNX file", why, "Give the PyTorch model")
         return _of_graph(loaded, loaded.model, specs, inputs_from)
-    fast = road != "export"
-    meant = intended(
-        loaded, loaded.model, specs, inputs_from, observe, drift_taps=drift_taps, run=not fast
-    )
+    source = (loaded, loaded.model, specs, inputs_from, observe)
+    meant = intended(*source, drift_taps=drift_taps, run=False)
     captured: Captured | None = None
-    note, outputs = "", meant.run
-    if fast:
+    note = ""
+
+    def watch() -> None:
+        """Of another copy: what was called may keep something from it."""
+        intended(*source[:-1], silent, drift_taps=drift_taps)
+
+    if road != "export":
         with stage(observe, "capture"):
             found = recorded(meant.plain, meant.examples, opset, batches, alone=road == "fast")
         captured, note = (None, found) if isinstance(found, str) else (found, "")
         if captured is None:
             # Made anew: what a module keeps from call to call may be anything.
-            meant = intended(
-                loaded, loaded.model, specs, inputs_from, observe, drift_taps=drift_taps
-            )
-            outputs = meant.run
+            meant = intended(*source, drift_taps=drift_taps, run=False)
     if captured is None:
         with stage(observe, "capture"):
-            captured = replace(
-                capture(meant.plain, meant.examples, opset), note=note, outputs=outputs
-            )
+            if watched:
+                watch()
+            captured = replace(_exported(meant, opset, batches, watch), note=note)
     notes = (*meant.notes, captured.note) if captured.note else meant.notes
     return Subject(
         captured.model,
@@ -155,7 +162,32 @@ def subject_of(
         meant.plain,
         captured.road,
         notes,
+        watch if captured.road == "export" else None,
     )
+
+
+def _exported(
+    meant: Intended,
+    opset: int | None,
+    batches: Sequence[int],
+    watch: Callable[[], object],
+) -> Captured:
+    """By torch.export.
+
+    The module is called before and behind it, so that what it keeps from its first call on is there; verification holds
+    the file against the outputs of both.
+    """
+    plain, examples, n = meant.plain, meant.examples, batches[1]
+    outputs, drew = run_once(plain, examples.batch(n))
+    if drew:
+        watch()
+    try:
+        captured = capture(plain, examples, opset, batches=batches, suspected=watch)
+    except ExportError:
+        with suppress(UsageError):  # watched on other batch sizes, it may not run at all
+            watch()  # what is wrong with the model says it better
+        raise
+    return replace(captured, outputs={n: outputs, **captured.outputs})
 
 
 def _reference(meant: Intended, captured: Captured, proof: str) -> Reference:
@@ -165,7 +197,8 @@ def _reference(meant: Intended, captured: Captured, proof: str) -> Reference:
     if isinstance(reference.rounding, Knowing):
         for n, outputs in captured.outputs.items():
             given = from_torch(meant.examples.batch(n))
-            if n > 1:  # one sample is run again, and nothing of the recorder is about it
+            # One sample is run again, where a recorder was about it.
+            if n > 1 or captured.road == "export":
                 reference.rounding.know(given, from_torch(outputs))
     return reference
 
@@ -223,9 +256,7 @@ def look(plain: Plain, examples: Examples) -> dict[int, tuple[torch.Tensor, ...]
 
     # With taps it has more outputs than the module that is watched.
     examine(plain.model, sample, plain.inputs, first if type(plain) is Plain else None)
-    if not outputs:
-        first(*sample)
-    return outputs
+    return outputs or {2: run_once(plain, sample)[0]}
 
 
 def _of_graph(

@@ -48,9 +48,11 @@ class Watched(nn.Module):
 
 @pytest.mark.parametrize("kind", [Counting, Buffered])
 @pytest.mark.parametrize("proof", ["quick", "full"])
-def test_what_differs_from_call_to_call_is_refused(kind, proof, tmp_path):
+@pytest.mark.parametrize("batch", [1, (1, 2), (1, 8)])
+def test_what_differs_from_call_to_call_is_refused(kind, proof, batch, tmp_path):
+    options = {"inputs": ["Nx3x8x8"], "batch": batch, "proof": proof}
     with pytest.raises(bnexport.Refused, match="random"):
-        bnexport.convert(kind().eval(), tmp_path / "m.onnx", inputs=["Nx3x8x8"], proof=proof)
+        bnexport.convert(kind().eval(), tmp_path / "m.onnx", **options)
     assert not (tmp_path / "m.onnx").exists()
 
 

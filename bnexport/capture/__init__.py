@@ -6,7 +6,7 @@ sure, the slow one takes over, by way of torch.export and torch.onnx. Verificati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -15,6 +15,7 @@ import torch
 from bnexport.capture.opset import DEFAULT_OPSET
 from bnexport.errors import ExportError
 from bnexport.inputs import Examples
+from bnexport.passes.modules import copy_module
 from bnexport.signature import Plain
 
 __all__ = ["DEFAULT_OPSET", "Captured", "capture", "recorded"]
@@ -44,6 +45,7 @@ def capture(
     *,
     road: str = "export",
     batches: Sequence[int] = (1, 2),
+    suspected: Callable[[], object] = lambda: None,
 ) -> Captured:
     """Write ``plain`` in ONNX; no folding is done here.
 
@@ -52,7 +54,8 @@ def capture(
         examples: Where the example batches come from.
         opset: The ONNX opset; None: `DEFAULT_OPSET`.
         road: ``fast``, ``export``, or ``auto``: the fast one where it can be sure.
-        batches: Two batch sizes, for the fast road.
+        batches: Two batch sizes, for the fast road; the example of the slow one has the second.
+        suspected: Called where what torch.export captured may draw random numbers or take statistics over the batch.
 
     Raises:
         ExportError: torch cannot capture the module, an operator has no ONNX translation, or the batch axis came out
@@ -60,13 +63,17 @@ def capture(
     """
     note = ""
     if road != "export":
-        found = recorded(plain, examples, opset, batches, alone=road == "fast")
+        # Of a copy: what a recording leaves in a module is nothing to go on with.
+        copied = copy_module(plain)
+        assert isinstance(copied, Plain)
+        found = recorded(copied, examples, opset, batches, alone=road == "fast")
         if isinstance(found, Captured):
             return found
         note = found
     from bnexport.capture.export import export
 
-    return Captured(export(plain, examples, opset or DEFAULT_OPSET), "export", note)
+    exported = export(plain, examples, opset or DEFAULT_OPSET, suspected, batches[1])
+    return Captured(exported.model, "export", note, exported.outputs)
 
 
 def recorded(
@@ -94,7 +101,7 @@ def recorded(
     samples = {n: examples.batch(n) for n in batches}
     try:
         made = capture_tape(plain, samples, opset or DEFAULT_OPSET)
-        return Captured(made.model, "fast", outputs=made.outputs)
+        return Captured(made.model, "fast", outputs={made.batch: made.outputs})
     except Unsure as doubt:
         why = str(doubt)
     except Exception as error:

@@ -16,14 +16,14 @@ Where anything else is left that torch.onnx would decompose, it does.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-__all__ = ["make_ready"]
+__all__ = ["is_ready", "make_ready"]
 
 _aten = torch.ops.aten
 _Rule = Callable[[Node], None]
@@ -42,7 +42,7 @@ def make_ready(program: ExportedProgram) -> ExportedProgram:
     def run_decompositions(
         decomp_table: Mapping[Any, Any] | None = None, *args: Any, **kwargs: Any
     ) -> ExportedProgram:
-        if decomp_table is None or args or kwargs or not _is_ready(program, decomp_table):
+        if decomp_table is None or args or kwargs or not is_ready(program, decomp_table):
             decomposed: ExportedProgram = decompose(decomp_table, *args, **kwargs)
             return decomposed
         return program
@@ -51,7 +51,7 @@ def make_ready(program: ExportedProgram) -> ExportedProgram:
     return program
 
 
-def _is_ready(program: ExportedProgram, table: Mapping[Any, Any]) -> bool:
+def is_ready(program: ExportedProgram, table: Collection[Any] = ()) -> bool:
     """Whether no operator is in the table of what torch.onnx decomposes, writes to anything, or holds a graph."""
     for node in program.graph.nodes:
         if node.op == "get_attr":

@@ -7,7 +7,7 @@ from torch import nn
 
 from bnexport.health.problem import Problem
 
-__all__ = ["BATCH_REMEDY", "RANDOM_REMEDY", "asks_for_batch", "graph_problems"]
+__all__ = ["BATCH_REMEDY", "RANDOM_REMEDY", "asks_for_batch", "graph_problems", "is_suspect"]
 
 BATCH_REMEDY = (
     "Export or script the model in eval mode; where the forward says training=True, write "
@@ -28,6 +28,41 @@ def graph_problems(module: nn.Module) -> list[Problem]:
     ]
 
 
+def is_suspect(graph: torch.fx.Graph) -> bool:
+    """Whether a graph as torch.export makes them may draw random numbers or take statistics over the batch.
+
+    So may what holds a graph of its own, and operators that are not ATen's.
+    """
+    for node in graph.nodes:
+        if node.op == "get_attr":
+            return True
+        if node.op == "call_function" and _is_suspect(node.target, node.args, node.kwargs):
+            return True
+    return False
+
+
+def _is_suspect(operator: object, args: tuple[object, ...], kwargs: dict[str, object]) -> bool:
+    if not isinstance(operator, torch._ops.OpOverload):
+        return getattr(operator, "__module__", "") != "_operator"
+    if operator.namespace not in ("aten", "prims") or asks_for_batch(operator, args, kwargs):
+        return True
+    if torch.Tag.nondeterministic_seeded not in operator.tags:
+        return False
+    given = _given(operator, args, kwargs)
+    switch = next((name for name in ("train", "training", "dropout_p") if name in given), None)
+    return switch is None or bool(given[switch])
+
+
+def _given(
+    operator: torch._ops.OpOverload, args: tuple[object, ...], kwargs: dict[str, object]
+) -> dict[str, object]:
+    """The arguments by name, those left out among them where they have a default."""
+    schema = operator._schema.arguments
+    defaults = {each.name: each.default_value for each in schema if each.has_default_value()}
+    names = (each.name for each in schema)
+    return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+
+
 def asks_for_batch(operator: object, args: tuple[object, ...], kwargs: dict[str, object]) -> bool:
     """Whether an aten call is a batch normalisation by the batch's own statistics."""
     if not isinstance(operator, torch._ops.OpOverload):
@@ -35,8 +70,7 @@ def asks_for_batch(operator: object, args: tuple[object, ...], kwargs: dict[str,
     name = str(operator)
     if "batch_norm" not in name or "backward" in name or "no_training" in name:
         return False
-    names = [each.name for each in operator._schema.arguments]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    given = _given(operator, args, kwargs)
     if "training" in given or "train" in given:
         return bool(given.get("training", given.get("train")))
     # The one operator that has no flag and always takes the batch's statistics.

@@ -12,11 +12,16 @@ from torch.utils._pytree import tree_leaves
 
 from bnexport.health.graphs import BATCH_REMEDY, RANDOM_REMEDY, asks_for_batch
 from bnexport.health.problem import Problem
-from bnexport.passes.modules import eval_mode, revert_sync_batchnorm, undisturbed
+from bnexport.passes.modules import (
+    eval_mode,
+    random_state,
+    revert_sync_batchnorm,
+    undisturbed,
+)
 from bnexport.passes.modules.ranks import misfit
 from bnexport.signature import Plain
 
-__all__ = ["watch"]
+__all__ = ["run_once", "watch"]
 
 # Two passes over the same input may round differently (threads, atomics), never by this much.
 _ROUNDING = 1e-3
@@ -54,6 +59,24 @@ def watch(
 
 _BATCH = ("its forward normalises by the batch in eval mode too (training=True)", BATCH_REMEDY)
 _UNSTEADY = "its outputs are random: the same input gives another output at the second run"
+
+
+def run_once(plain: Plain, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], bool]:
+    """What a module gives, and whether it drew random numbers for that.
+
+    Raises:
+        UsageError: The forward pass fails on these inputs.
+    """
+    drew = False
+
+    def call(*tensors: Tensor) -> tuple[Tensor, ...]:
+        nonlocal drew
+        before = random_state()
+        outputs: tuple[Tensor, ...] = plain(*tensors)
+        drew = random_state() != before
+        return outputs
+
+    return tuple(_run(call, inputs, 1)), drew
 
 
 class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from bnexport.capture import export as exporting
-from bnexport.capture.export import capture_program, export
+from bnexport.capture.export import export
 from bnexport.capture.ready import make_ready
 from bnexport.inputs import Examples, InputSpec
 from bnexport.signature import Plain
@@ -83,10 +83,6 @@ def watched(monkeypatch, ready=True):
     """Whether the program decomposed itself."""
     found = []
 
-    def capture(plain, examples):
-        program = capture_program(plain, examples)
-        return program
-
     def readied(program):
         inner = program.run_decompositions
 
@@ -97,7 +93,6 @@ def watched(monkeypatch, ready=True):
         program.run_decompositions = decompose
         return make_ready(program) if ready else program
 
-    monkeypatch.setattr(exporting, "capture_program", capture)
     monkeypatch.setattr(exporting, "make_ready", readied)
     yield found
 
@@ -117,7 +112,7 @@ def outputs(graph, batch):
 def test_the_graph_computes_what_the_module_does(name, batch, monkeypatch):
     module = plain_of({**READY, **DECOMPOSED}[name])
     with watched(monkeypatch) as decomposed:
-        graph = export(module, EXAMPLES, 20)
+        graph = export(module, EXAMPLES, 20).model
     assert bool(decomposed) == (name in DECOMPOSED)
     x, found = outputs(graph, batch)
     with torch.no_grad():
@@ -135,7 +130,7 @@ def test_a_network_has_the_operators_that_torch_would_give_it(monkeypatch):
     graphs = []
     for ready in (True, False):
         with watched(monkeypatch, ready) as decomposed:
-            graphs.append(export(module, examples, 20))
+            graphs.append(export(module, examples, 20).model)
         assert bool(decomposed) is not ready
         monkeypatch.undo()
     ours, theirs = (Counter(node.op_type for node in graph.graph) for graph in graphs)

@@ -10,6 +10,7 @@ code that torch does not tell of, is not what was recorded, and ends the recordi
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,8 +22,10 @@ from torch.overrides import TorchFunctionMode
 
 from bnexport.capture.tape.names import READ, canonical, opened
 from bnexport.capture.tape.sizes import Size, Unsure, doubts, known, size_between
-from bnexport.capture.tape.surroundings import random_state, scripts_refused, tensors_of
+from bnexport.capture.tape.stand_ins import is_numberless, stand_in
+from bnexport.capture.tape.surroundings import scripts_refused, tensors_of
 from bnexport.capture.tape.tape import Call, Ref, Tape, has_size, leaves, refs_in, same
+from bnexport.passes.modules import random_state
 
 __all__ = ["record"]
 
@@ -35,6 +38,8 @@ def record(
     batch: int,
     leaves: Collection[str],
     witness: Tape | None = None,
+    *,
+    stood: list[weakref.ref[Tensor]] | None = None,
 ) -> Tape:
     """Run ``module`` and record it.
 
@@ -44,11 +49,12 @@ def record(
         batch: How many samples that is.
         leaves: The functions to record as they are; others that are written in Python are looked into.
         witness: The recording of another batch size: with it, what differs is seen.
+        stood: Given where the shapes alone are asked for: convolutions give zeros, and what comes of them is put there.
 
     Raises:
         Unsure: It cannot be told what the module does at other batch sizes or on other values.
     """
-    recorder = _Recorder(module, batch, leaves, witness)
+    recorder = _Recorder(module, batch, leaves, witness, stood)
     before = random_state()
     with torch.no_grad(), recorder.naming(module):
         tape = recorder.run(module, inputs)
@@ -60,9 +66,16 @@ def record(
 
 class _Recorder(TorchFunctionMode):
     def __init__(
-        self, module: nn.Module, batch: int, leaves: Collection[str], witness: Tape | None
+        self,
+        module: nn.Module,
+        batch: int,
+        leaves: Collection[str],
+        witness: Tape | None,
+        stood: list[weakref.ref[Tensor]] | None,
     ) -> None:
         super().__init__()
+        self._stood = stood
+        self._numberless: set[int] = set()
         self._leaves = leaves
         self._opening: list[str] = []
         self._failed = ""
@@ -215,8 +228,14 @@ class _Recorder(TorchFunctionMode):
         if sum(1 for _ in refs_in(taken)) != len(tensors):
             raise Unsure(f"{name} is given tensors in a container of its own kind")
         versions = [tensor._version for tensor in tensors]
+        constant = all(map(self._is_constant, refs_in(taken))) and not has_size(taken)
+        zeros = self._stood is not None and not is_numberless(name, taken, self._numberless)
         try:
-            result = function(*known(args), **{key: known(value) for key, value in kwargs.items()})
+            result = stand_in(name, function, args, kwargs) if zeros else None
+            if result is None:
+                result = function(
+                    *known(args), **{key: known(value) for key, value in kwargs.items()}
+                )
         except Exception as error:
             self._failed = f"{name} fails ({type(error).__name__}), and it goes on"
             raise
@@ -230,7 +249,6 @@ class _Recorder(TorchFunctionMode):
             raise Unsure(f"{name} writes to what it is given")
         if any(id(tensor) in self._held for tensor in written):
             raise Unsure(f"its forward writes to {self._held[id(written[0])][1]}")
-        constant = all(self._is_constant(ref) for ref in refs_in(taken)) and not has_size(taken)
         fresh = [
             each
             for each in made
@@ -241,6 +259,10 @@ class _Recorder(TorchFunctionMode):
         if len(fresh) != len(made):
             raise Unsure(f"{name} gives back one of its arguments among other results")
         refs = tuple(self._enter(tensor, constant) for tensor in made)
+        if self._stood is not None and zeros:
+            self._stood += map(weakref.ref, made)
+        else:
+            self._numberless.update(ref.number for ref in refs)
         module, kind = self._stack[-1]
         self._tape.calls.append(Call(name, *taken, refs, module, kind))
         self._compare()
@@ -293,6 +315,7 @@ class _Recorder(TorchFunctionMode):
             self._numbers[id(tensor)] = self._next()
             self._tape.constants[self._count] = tensor.detach()
             self._tape.names[self._count] = name
+            self._numberless.add(self._count)
             self._check_constant(self._count, tensor)
         return Ref(self._numbers[id(tensor)])
 

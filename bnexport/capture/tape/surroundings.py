@@ -1,19 +1,17 @@
-"""What is about a run: the tensors that the module holds, the random states, compiled functions, who calls."""
+"""What is about a run: the tensors that the module holds, compiled functions."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bnexport.capture.tape.sizes import Unsure
 
-__all__ = ["random_state", "scripts_refused", "tensors_of"]
+__all__ = ["scripts_refused", "tensors_of"]
 
 
 def tensors_of(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -54,10 +52,3 @@ def scripts_refused() -> Iterator[None]:
     finally:
         for kind, before in zip(kinds, called, strict=True):
             kind.__call__ = before
-
-
-def random_state() -> tuple[bytes, Any, Any]:
-    """Of torch, NumPy and Python: a run that changes one draws from it."""
-    keys = np.random.get_state()
-    numpy = (keys[1].tobytes(), keys[2]) if isinstance(keys, tuple) else ()
-    return torch.get_rng_state().numpy().tobytes(), numpy, random.getstate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from bnexport.capture.tape.emitter import Emitter
 from bnexport.capture.tape.recorder import record
 from bnexport.capture.tape.rows import TABLE
 from bnexport.capture.tape.sizes import Unsure
+from bnexport.capture.tape.stand_ins import spoil
 from bnexport.capture.tape.state import State, same_state
 from bnexport.capture.tape.tape import Ref, Tape
 from bnexport.signature import Plain
@@ -24,15 +26,17 @@ _OLDEST, _NEWEST = 18, 25  # opsets whose operators the table is written for
 
 @dataclass(frozen=True)
 class Recorded:
-    """A graph, and what the module gave while it was recorded.
+    """A graph, and what the module gave while it was recorded on the larger batch.
 
     Attributes:
         model: The graph.
-        outputs: By batch size.
+        batch: At which batch size.
+        outputs: What it gave.
     """
 
     model: ir.Model
-    outputs: Mapping[int, tuple[torch.Tensor, ...]]
+    batch: int
+    outputs: tuple[torch.Tensor, ...]
 
 
 def capture_tape(
@@ -52,27 +56,36 @@ def capture_tape(
     if not _OLDEST <= opset <= _NEWEST:
         raise Unsure(f"opset {opset} is not one that it is written for")
     state = State(plain.model)
+    stood: list[weakref.ref[torch.Tensor]] = []
     try:
-        witness, tape = _recorded(plain, samples, state)
+        tape = _recorded(plain, samples, state, stood)
     finally:
         state.restore()  # among what it keeps may be sizes that only a recording understands
+        spoil(stood, plain)
     model = translate(tape, plain.inputs, plain.outputs, opset)
     _check(model)
-    return Recorded(model, {witness.batch: witness.results, tape.batch: tape.results})
+    return Recorded(model, tape.batch, tape.results)
 
 
 def _recorded(
-    plain: Plain, samples: Mapping[int, Sequence[torch.Tensor]], state: State
-) -> tuple[Tape, Tape]:
-    """The recordings at the two batch sizes.
+    plain: Plain,
+    samples: Mapping[int, Sequence[torch.Tensor]],
+    state: State,
+    stood: list[weakref.ref[torch.Tensor]],
+) -> Tape:
+    """The recording at the larger batch size, with the smaller one for a witness, whose numbers are of no account.
 
     What a module keeps from its first call on, a grid say, is a constant from the second on; if it comes out the same
     at either size, and on other numbers.
     """
     (first, few), (second, many) = sorted(samples.items())
-    witness = record(plain, few, first, TABLE)
+
+    def recorded() -> Tape:
+        witness = record(plain, few, first, TABLE, stood=stood)
+        return record(plain, many, second, TABLE, witness)
+
     try:
-        return witness, record(plain, many, second, TABLE, witness)
+        return recorded()
     except Unsure:
         kept = state.kept()
         if not kept:
@@ -81,8 +94,7 @@ def _recorded(
     record(plain, [each.flip(0) for each in many], second, TABLE)
     if not same_state(kept, state.kept()):
         raise Unsure("what it keeps from its first call depends on what it was called with")
-    witness = record(plain, few, first, TABLE)
-    return witness, record(plain, many, second, TABLE, witness)
+    return recorded()
 
 
 def _check(model: ir.Model) -> None:
