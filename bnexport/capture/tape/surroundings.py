@@ -22,7 +22,10 @@ def tensors_of(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
         *vars(layer).items(),
     ]
     for key, value in stack:
-        yield from _tensors_in(key, value, 3)
+        if isinstance(value, Tensor):
+            yield key, value
+        elif value and isinstance(value, list | tuple | dict):  # most are numbers, or empty tables
+            yield from _tensors_in(key, value, 3)
 
 
 def _tensors_in(key: str, value: Any, depth: int) -> Iterator[tuple[str, Tensor]]:
